@@ -82,6 +82,24 @@ def test_it_stays_inside_where_and_helps():
     assert edited.wrongly(helped, problem) < edited.wrongly(problem.model, problem)
 
 
+def test_random_masks_are_numbered():
+    problem = edited.relabelled()
+
+    def mask(draw: int) -> str:
+        method = SharpnessSelect(rho=0.3, order="random", draw=draw, edit=FirstOrderEdit(tau=1e-3, gradient="full"))
+        return named.digest(moved(problem, method(problem).model))
+
+    masks = [mask(draw) for draw in range(5)]
+    assert len(set(masks)) == 5
+    assert mask(3) == masks[3]
+
+
+@pytest.mark.parametrize("order", ["largest", "smallest"])
+def test_a_number_of_a_random_mask_is_refused_where_there_is_one_mask_only(order):
+    with pytest.raises(BadInput, match=f"draw=2 numbers random masks, but order='{order}'"):
+        SharpnessSelect(order=order, draw=2)
+
+
 def test_it_is_written_as_one_line():
     line = "sharpness_select:rho=0.1,score=forget_newton,edit=first_order_edit(tau=0.1),order=random"
     method = catalog.parse("methods", line)

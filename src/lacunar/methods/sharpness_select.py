@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from lacunar import named
-from lacunar.errors import NotApplicable
+from lacunar.errors import BadInput, NotApplicable
 from lacunar.importance.ggn_diagonal import GgnDiagonal
 from lacunar.method import Method
 from lacunar.methods.newton_edit import NewtonEdit
@@ -34,6 +34,7 @@ class SharpnessSelect(Method):
         order: "largest" as the abstract says; "smallest" and "random" are ablations.
         level: rank all weights together, or take the share of each tensor.
         last_layers: only the last so many layers; with ``rho=1`` the ablations "last layer" and, with None, "all".
+        draw: number of the random mask under ``order="random"``, so that one seed can be judged under several.
 
     Departures from the paper: only its abstract was at hand, so this is the selection rule of the abstract; the share,
     the estimator (one Rademacher probe of the Gauss-Newton diagonal) and the default edit are ours.
@@ -48,9 +49,15 @@ class SharpnessSelect(Method):
     order: Literal["largest", "smallest", "random"] = "largest"
     level: Literal["global", "layer"] = "global"
     last_layers: int | None = None
+    draw: int = 0
 
     def __post_init__(self) -> None:
         self._selection()
+        if self.draw and self.order != "random":
+            raise BadInput(
+                f"draw={self.draw} numbers random masks, but order={self.order!r} selects one mask only: leave draw at "
+                'its default or set order="random"'
+            )
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         self.edit.check(problem)
@@ -58,7 +65,7 @@ class SharpnessSelect(Method):
         if self.rho * named.live(free) < 1:
             raise NotApplicable(f"rho={self.rho:g} of {named.live(free)} weights is not even one; raise rho")
         scores = self.score.of_problem(problem, model)
-        rng = stream(problem.seed, "select")
+        rng = stream(problem.seed, "select", self.draw)
         where = self._selection().mask(model, scores, rng, free)
         problem.run.notes.append(f"{named.live(where)} of {named.count(where)} weights were selected to move")
         return self.edit.unlearn(model, replace(problem, where=where))
