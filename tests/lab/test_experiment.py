@@ -41,6 +41,27 @@ def test_overrides_win(tiny_experiment):
     assert given.title == "a = b"
 
 
+SHORT = ("[recipe]", "[recipes.short]\nepochs = 1\nrewind = 3\n\n[recipe]")
+
+
+def test_a_named_recipe_replaces_what_it_names(tiny_experiment):
+    folder = tiny_experiment(SHORT)
+    short = Experiment.read(folder, recipe="short")
+    assert short.recipe == {"epochs": 1, "batch_size": 16} and short.rewind == 3
+    assert Experiment.read(folder, ["recipe.epochs=7"], "short").recipe["epochs"] == 7
+    whole = Experiment.read(folder)
+    assert whole.recipe["epochs"] == 2 and whole.rewind == "init"
+
+
+def test_wrong_recipes_get_a_sentence(tiny_experiment):
+    folder = tiny_experiment(SHORT)
+    with pytest.raises(BadInput, match="unknown recipe of the experiment 'shor': did you mean 'short'"):
+        Experiment.read(folder, recipe="shor")
+    folder = tiny_experiment(("[recipe]", "[recipes.short]\nepoch = 1\n\n[recipe]"))
+    with pytest.raises(BadInput, match="unknown setting of the recipe 'epoch': did you mean 'epochs'"):
+        Experiment.read(folder)
+
+
 def test_the_recipe_takes_its_normalisation_from_the_data_unless_it_is_given(tiny_experiment):
     image = ("shape=[6]", "shape=[1,4,4]")
     experiment = Experiment.read(tiny_experiment(image))

@@ -17,6 +17,7 @@ def run(
     settings: Annotated[
         list[str] | None, Option("--set", help="Setting that replaces one of the file (recipe.epochs=5); repeatable.")
     ] = None,
+    recipe: Annotated[str | None, Option(help="One of the named recipes of the file, such as a short one.")] = None,
     workers: Annotated[int | None, Option(min=1, help="Processes; else what the experiment says.")] = None,
     out: Annotated[str | None, Option(help="Folder of the results; else that of the experiment.")] = None,
     retry: Annotated[bool, Option("--retry", help="Run failed cells again.")] = False,
@@ -28,7 +29,9 @@ def run(
     from lacunar.allocator import keep_memory
 
     keep_memory()
-    folder = lab.run(experiment, workers=workers, quiet=quiet, overrides=settings or (), out=out, retry=retry)
+    folder = lab.run(
+        experiment, workers=workers, quiet=quiet, overrides=settings or (), recipe=recipe, out=out, retry=retry
+    )
     if json:
         emit({"folder": str(folder), "records": len(lab.read(folder / "results.jsonl"))})
         return

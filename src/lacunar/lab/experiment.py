@@ -67,6 +67,7 @@ class Experiment(BaseModel):
         recipe: settings of :class:`~lacunar.recipe.Recipe`; ``normalize`` comes from the data unless it is given.
         pruners: originals and oracles are trained dense, and once more under the mask of each pruner; "dense" stands
             for no pruner.
+        recipes: named variants of it, such as a short one: settings that replace those of ``recipe``, and ``rewind``.
         rewind: where weights go back to when a mask is found; see :func:`~lacunar.train_pruned.train_pruned`.
         scenarios: what must be forgotten; drawn anew for each seed.
         methods: the controls are added where they are missing.
@@ -86,6 +87,7 @@ class Experiment(BaseModel):
     dataset: Annotated[tuple[DataSource, ...], _plugins("datasets"), Field(min_length=1)]
     model: Annotated[tuple[Architecture, ...], _plugins("models"), Field(min_length=1)]
     recipe: dict[str, Any] = {}
+    recipes: dict[str, dict[str, Any]] = {}
     pruners: Annotated[tuple[Pruner | None, ...], _plugins("pruners"), Field(min_length=1)] = (None,)
     rewind: int | Literal["init", "none"] = "init"
     scenarios: Annotated[tuple[Scenario, ...], _plugins("scenarios"), Field(min_length=1)]
@@ -112,14 +114,14 @@ class Experiment(BaseModel):
     @field_validator("recipe")
     @classmethod
     def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        hints = get_type_hints(Recipe)
-        known = [f.name for f in fields(Recipe) if f.name not in _GIVEN_ELSEWHERE]
-        for name in settings:
-            if name not in known:
-                raise unknown("setting of the recipe", name, known)
-        checked = {name: _checked(name, hints[name], value) for name, value in settings.items()}
-        Recipe(**checked)
-        return checked
+        return _settings(settings)
+
+    @field_validator("recipes")
+    @classmethod
+    def _known_variants(cls, named: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for changes in named.values():
+            _settings({name: value for name, value in changes.items() if name != "rewind"})
+        return named
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -134,10 +136,11 @@ class Experiment(BaseModel):
             raise _sentence(error, list(cls.model_fields)) from error
 
     @classmethod
-    def read(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
+    def read(cls, path: Path | str, overrides: Sequence[str] = (), recipe: str | None = None) -> Self:
         """The experiment of a TOML file, or of the ``experiment.toml`` of a folder.
 
         Args:
+            recipe: one of the file's named ``recipes``, to be followed by every row.
             overrides: ``"recipe.epochs=5"``: a key with its value, which is JSON or a bare word.
 
         Raises:
@@ -149,6 +152,8 @@ class Experiment(BaseModel):
             raise BadInput(f"there is no experiment {str(file_of(path))!r}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{str(file_of(path))!r} is not a TOML file: {error}") from error
+        if recipe is not None:
+            _follow(content, recipe)
         for override in overrides:
             _override(content, override)
         return cls.of(content)
@@ -163,11 +168,31 @@ def file_of(path: Path | str) -> Path:
     return Path(path) / FILE if Path(path).is_dir() else Path(path)
 
 
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(Recipe)
+    known = [f.name for f in fields(Recipe) if f.name not in _GIVEN_ELSEWHERE]
+    for name in given:
+        if name not in known:
+            raise unknown("setting of the recipe", name, known)
+    checked = {name: _checked(name, hints[name], value) for name, value in given.items()}
+    Recipe(**checked)
+    return checked
+
+
 def _checked(name: str, hint: Any, value: Any) -> Any:
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         raise BadInput(f"recipe.{name} cannot be {value!r}: {error.errors()[0]['msg']}") from error
+
+
+def _follow(content: dict[str, Any], name: str) -> None:
+    named = content.get("recipes", {})
+    if name not in named:
+        raise unknown("recipe of the experiment", name, named)
+    changes = dict(named[name])
+    content["rewind"] = changes.pop("rewind", content.get("rewind", "init"))
+    content["recipe"] = {**content.get("recipe", {}), **changes}
 
 
 def _override(content: dict[str, Any], text: str) -> None:

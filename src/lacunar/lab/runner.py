@@ -26,6 +26,7 @@ def run(
     workers: int | None = None,
     quiet: bool = False,
     overrides: Sequence[str] = (),
+    recipe: str | None = None,
     out: Path | str | None = None,
     retry: bool = False,
 ) -> Path:
@@ -40,13 +41,14 @@ def run(
             process, with as many threads as torch is set to use.
         quiet: say nothing on standard error.
         overrides: settings that replace those of the file, e.g. ``["recipe.epochs=5"]``.
+        recipe: one of the file's named ``recipes``; None is its ``recipe``.
         out: where the results go; None is the folder of the experiment.
         retry: run cells again that have failed.
 
     Raises:
         BadInput, NotApplicable: something in the experiment cannot be used; nothing was trained.
     """
-    experiment = Experiment.read(path, overrides)
+    experiment = Experiment.read(path, overrides, recipe)
     home = file_of(path).resolve().parent
     folder = home if out is None else Path(out)
     results = folder / record.FILE
