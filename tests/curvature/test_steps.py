@@ -126,8 +126,16 @@ def dense_solution(model, rows, recipe, gradient, damping, mask, curvature):
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-@pytest.mark.parametrize("solver", ["cg", "cholesky"])
-@pytest.mark.parametrize(("curvature", "damping"), [("ggn", 0.01), ("hessian", 2.0)])
+@pytest.mark.parametrize(
+    ("curvature", "damping", "solver"),
+    [
+        ("ggn", 0.01, "cg"),
+        ("ggn", 0.01, "cholesky"),
+        ("ggn", 0.01, "woodbury"),
+        ("hessian", 2.0, "cg"),
+        ("hessian", 2.0, "cholesky"),
+    ],
+)
 def test_newton_systems_are_solved(curvature, damping, solver, masked):
     model, rows, recipe = nets.net("gelu")
     mask = nets.some(model) if masked else None
@@ -138,12 +146,14 @@ def test_newton_systems_are_solved(curvature, damping, solver, masked):
     assert close(found.x, dense_solution(model, rows, recipe, gradient, damping, mask, curvature), 1e-8)
 
 
-@pytest.mark.parametrize("curvature", ["ggn", "hessian"])
-def test_the_grid_is_each_damping_by_itself(curvature):
+@pytest.mark.parametrize(
+    ("curvature", "solver"), [("ggn", "cg"), ("ggn", "woodbury"), ("hessian", "cg"), ("hessian", "cholesky")]
+)
+def test_the_grid_is_each_damping_by_itself(curvature, solver):
     model, rows, recipe = nets.net("mlp")
     gradient = steps.edit_gradient(model, rows, None, recipe)
     system = steps.System(model, rows, recipe, None, curvature, rtol=1e-10, max_iter=500)
-    found = dict(system.grid(gradient))
+    found = dict(system.grid(gradient, solver))
     assert 10.0 in found and (curvature == "hessian" or set(found) == set(steps.DAMPINGS))
     for mu, solution in found.items():
         assert close(solution.x, dense_solution(model, rows, recipe, gradient, mu, None, curvature), 1e-6)
@@ -176,6 +186,22 @@ def test_a_block_is_for_few_weights(monkeypatch):
     monkeypatch.setattr(steps, "DIRECT", 10)
     with pytest.raises(NotApplicable, match='at most 10 weights, not 79; use "cg"'):
         steps.System(model, rows, recipe).solved(named.weights(model), 0.1, "cholesky")
+
+
+def test_a_grid_stores_what_all_dampings_share_once(monkeypatch):
+    model, rows, recipe = nets.net("mlp")
+    gradient = steps.edit_gradient(model, rows, None, recipe)
+    for solver, made in (("cholesky", "dense"), ("woodbury", "root")):
+        calls, original = [], getattr(ggn, made)
+        monkeypatch.setattr(ggn, made, lambda *a, _calls=calls, _original=original: _calls.append(a) or _original(*a))
+        assert len(steps.System(model, rows, recipe).grid(gradient, solver)) == len(steps.DAMPINGS)
+        assert len(calls) == 1
+
+
+def test_the_hessian_has_no_root():
+    model, rows, recipe = nets.net("mlp")
+    with pytest.raises(NotApplicable, match='needs a root of the matrix, which the Hessian has not; use "cg"'):
+        steps.System(model, rows, recipe, None, "hessian").solved(named.weights(model), 0.1, "woodbury")
 
 
 def test_the_diagonal_control_divides_by_the_diagonal():

@@ -29,7 +29,9 @@ def test_one_step_is_the_solution_of_its_system():
     assert all(torch.allclose(after[name], wanted[name], atol=1e-6) for name in wanted)
 
 
-@pytest.mark.parametrize("settings", [{}, {"steps": 3}, {"solver": "cholesky"}, {"gradient": "full"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"steps": 3}, {"solver": "cholesky"}, {"solver": "woodbury"}, {"gradient": "full"}], ids=str
+)
 def test_wrong_labels_are_unlearned(settings):
     problem = edited.relabelled()
     assert edited.wrongly(problem.model, problem) > 0.5
@@ -37,7 +39,19 @@ def test_wrong_labels_are_unlearned(settings):
     assert edited.wrongly(outcome.model, problem) < 0.35
     assert edited.mean_loss(outcome.model, problem) < 0.6 * edited.mean_loss(problem.model, problem)
     made = [note for note in outcome.notes if note.startswith("newton step")]
-    assert len(made) == settings.get("steps", 1) and "curvature products" in made[0]
+    assert len(made) == settings.get("steps", 1)
+    assert ("a stored matrix (1 gradient pass per logit)" if "solver" in settings else "curvature products") in made[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "cost"),
+    [
+        ({"solver": "diagonal"}, "1 gradient pass"),
+        ({"solver": "cholesky", "curvature": "hessian", "damping": 10.0}, "1 curvature product per weight"),
+    ],
+)
+def test_what_a_step_cost_is_noted(settings, cost):
+    assert cost in NewtonEdit(**settings)(edited.relabelled()).notes[-1]
 
 
 def test_auto_damping_is_the_best_of_the_grid_on_training_data():

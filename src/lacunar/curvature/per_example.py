@@ -126,7 +126,7 @@ class GradientRows:
     def gram(self) -> Tensor:
         r""":math:`G G^\top`, ``[n, n]`` float64."""
         if self._stored is not None:
-            return _outer(self._stored, budget(self._view.device))
+            return outer(self._stored, budget(self._view.device))
         with self._view.open():
             return _gram(self._view, None)
 
@@ -237,7 +237,7 @@ def _gram(view: View, size: int | None) -> Tensor:
     if len(closed) < len(view.weights):
         rest = view.only([name for name in view.weights if name not in closed])
         for block in _column_blocks(rest, size):
-            total += _outer(block, budget(view.device))
+            total += outer(block, budget(view.device))
     return total
 
 
@@ -265,8 +265,8 @@ def _column_blocks(view: View, size: int | None) -> Iterator[Tensor]:
         yield torch.cat([columns(inner, part)[:, 0, cut] for part in parts(inner, of_loss(view), size)])
 
 
-def _outer(g: Tensor, room: int) -> Tensor:
-    # G Gᵀ in float64, a few columns at a time: the cast copy must fit as well.
+def outer(g: Tensor, room: int) -> Tensor:
+    r""":math:`G G^\top` in float64, a few columns at a time: the cast copy must fit ``room`` bytes as well."""
     step = max(1, room // (8 * len(g)))
     total = torch.zeros(len(g), len(g), dtype=torch.float64, device=g.device)
     for piece in torch.split(g, step, 1):

@@ -6,9 +6,9 @@ Everything is in the scale of the sum: a recipe with a mean loss over n examples
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lacunar import edits, named
 from lacunar.curvature import ggn, hessian, inverse
 from lacunar.curvature.inverse import Solution
 from lacunar.curvature.per_example import batch_of, weighted_sum
+from lacunar.curvature.root import Root
 from lacunar.curvature.shifts import shifted
 from lacunar.curvature.view import View
 from lacunar.data import Source
@@ -25,7 +26,7 @@ from lacunar.named import Mask, Named
 from lacunar.recipe import Recipe
 
 Curvature = Literal["ggn", "hessian"]
-Solver = Literal["cg", "cholesky", "diagonal"]
+Solver = Literal["cg", "cholesky", "woodbury", "diagonal"]
 T = TypeVar("T")
 
 DAMPINGS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 1e-2, 1e-3)
@@ -93,20 +94,15 @@ class System:
 
         Args:
             solver: "cg" by conjugate gradients with the diagonal as preconditioner, "cholesky" with the block stored,
-                "diagonal" as if all other entries of C were 0 (a control: not a solution of the system).
+                "woodbury" with a root of the Gauss-Newton matrix stored, "diagonal" as if all other entries of C were 0
+                (a control: not a solution of the system).
 
         Raises:
-            NotApplicable: more than 3,000 weights for "cholesky", a matrix that is not positive definite, or a loss
-                whose curvature is not known; see :mod:`lacunar.curvature.inverse`.
+            NotApplicable: more than 3,000 weights for "cholesky", more memory than "woodbury" may take, the Hessian for
+                "woodbury", a matrix that is not positive definite, or a loss whose curvature is not known; see
+                :mod:`lacunar.curvature.inverse`.
         """
-        alpha = self.alpha(damping)
-        if solver == "cholesky":
-            return inverse.cholesky(self.block(gradient), gradient, alpha, mask=self.mask)
-        diagonal = ggn.diagonal(self.model, self.examples, self.recipe, self.mask)
-        if solver == "diagonal":
-            return Solution(named.apply(lambda g, c: g / (c + alpha), gradient, diagonal), 0, 0.0, True)
-        operator, rtol, most = self.operator(), self.rtol, self.max_iter
-        return inverse.cg(operator, gradient, alpha, diagonal=diagonal, mask=self.mask, rtol=rtol, max_iter=most)
+        return self._by(gradient, solver)(damping)
 
     def grid(self, gradient: Named, solver: Solver = "cg") -> list[tuple[float, Solution]]:
         """The solutions for a grid of dampings, 10 to 1e-3 per example; those that were not reached are left out.
@@ -121,10 +117,10 @@ class System:
             every = shifted(self.operator(), gradient, alphas, mask=self.mask, rtol=self.rtol, max_iter=self.max_iter)
             found = list(zip(DAMPINGS, every, strict=True))
         else:
-            found = []
+            found, solve = [], self._by(gradient, solver)
             for mu in DAMPINGS:
                 try:
-                    found.append((mu, self.solved(gradient, mu, solver)))
+                    found.append((mu, solve(mu)))
                 except NotApplicable:
                     if not found:
                         raise
@@ -145,6 +141,12 @@ class System:
     def alpha(self, damping: float) -> float:
         r""":math:`\lambda + n\mu`."""
         return penalty(self.recipe, len(self.examples)) + len(self.examples) * damping
+
+    def root(self) -> Root:
+        r"""R with :math:`C = R^\top R`."""
+        if self.curvature != "ggn":
+            raise NotApplicable('solver="woodbury" needs a root of the matrix, which the Hessian has not; use "cg"')
+        return Root(self.model, self.examples, self.recipe, self.mask)
 
     def operator(self) -> inverse.Matrix:
         """Products with C."""
@@ -167,6 +169,23 @@ class System:
             unit[place] = 1.0
             columns.append(named.flat(operator(named.unflat(unit, like)))[inside].double())
         return torch.stack(columns, 1)
+
+    def _by(self, gradient: Named, solver: Solver) -> Callable[[float], Solution]:
+        # What does not depend on the damping is made once.
+        if solver == "cholesky":
+            block = self.block(gradient)
+            return lambda mu: inverse.cholesky(block, gradient, self.alpha(mu), mask=self.mask)
+        if solver == "woodbury":
+            rows = self.root()
+            return lambda mu: inverse.woodbury(rows, gradient, self.alpha(mu), rtol=self.rtol)
+        diagonal = ggn.diagonal(self.model, self.examples, self.recipe, self.mask)
+        if solver == "diagonal":
+            return lambda mu: Solution(
+                named.apply(lambda g, c: g / (c + self.alpha(mu)), gradient, diagonal), 0, 0.0, True
+            )
+        how: dict[str, Any] = {"mask": self.mask, "rtol": self.rtol, "max_iter": self.max_iter}
+        operator = self.operator()
+        return lambda mu: inverse.cg(operator, gradient, self.alpha(mu), diagonal=diagonal, **how)
 
 
 def step_lengths(model: nn.Module, gradient: Named) -> list[float]:

@@ -32,8 +32,10 @@ class NewtonEdit(Method):
         gradient: "edit" takes G; "full" the whole gradient on the edited data, which also finishes the training.
         steps: Newton steps; from the second on the full gradient is taken.
         curvature: "ggn" is positive semi-definite; "hessian" can be indefinite, which is refused.
-        solver: "cg"; "cholesky" for at most 3,000 weights; "diagonal" drops all but the diagonal of C (a control).
-        rtol, max_iter: of the linear system: relative residual, products.
+        solver: "cg"; "cholesky" for at most 3,000 weights; "woodbury" for more weights than rows times logits, and few
+            of these: :math:`C = R^\top R` with R stored, Gauss-Newton only; "diagonal" drops all but the diagonal of C
+            (a control).
+        rtol, max_iter: of the linear system: relative residual, products of "cg".
         head_only: update the last linear layer, on features that are computed once.
 
     Departures from the paper: Gauss-Newton and conjugate gradients instead of Hessian and LiSSA, which needs a
@@ -47,7 +49,7 @@ class NewtonEdit(Method):
     gradient: Literal["edit", "full"] = "edit"
     steps: int = 1
     curvature: Literal["ggn", "hessian"] = "ggn"
-    solver: Literal["cg", "cholesky", "diagonal"] = "cg"
+    solver: Literal["cg", "cholesky", "woodbury", "diagonal"] = "cg"
     rtol: float = 1e-3
     max_iter: int = 200
     head_only: bool = False
@@ -66,8 +68,8 @@ class NewtonEdit(Method):
             mu, solution = self._solution(model, problem, gradient)
             problem.move(model, named.scale(solution.x, -1.0))
             problem.run.notes.append(
-                f"newton step {step + 1}: damping {mu:g} per example, {solution.iterations} curvature products (2 to 3 "
-                f"gradient passes each), relative residual {solution.residual:.1e}, length {named.norm(solution.x):.3g}"
+                f"newton step {step + 1}: damping {mu:g} per example, {self._cost(solution)}, relative residual "
+                f"{solution.residual:.1e}, length {named.norm(solution.x):.3g}"
             )
         return model
 
@@ -91,6 +93,14 @@ class NewtonEdit(Method):
         few = subset(problem.edited, problem.seed)
         mu, _ = steps.least(model, few, problem.recipe, updates, free)
         return mu, self._needed(system.checked(gradient, mu, found[mu]) if self.solver == "cg" else found[mu])
+
+    def _cost(self, solution: Solution) -> str:
+        if self.solver == "cg":
+            return f"{solution.iterations} curvature products (2 to 3 gradient passes each)"
+        if self.solver == "diagonal":
+            return "one probe of the diagonal (1 gradient pass)"
+        each = "1 gradient pass per logit" if self.curvature == "ggn" else "1 curvature product per weight"
+        return f"a stored matrix ({each})"
 
     def _needed(self, solution: Solution) -> Solution:
         solution.need()

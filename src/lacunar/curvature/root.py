@@ -1,0 +1,67 @@
+r"""The Gauss-Newton matrix as :math:`R^\top R` with R stored: for direct solves with few examples and many weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from lacunar.curvature import ggn
+from lacunar.curvature.per_example import STORED_SHARE, outer
+from lacunar.curvature.view import View, budget
+from lacunar.data import Source
+from lacunar.errors import NotApplicable
+from lacunar.named import Mask, Named
+from lacunar.recipe import Recipe
+
+GRAMS = 3
+"""Matrices of the size of the Gram matrix that a solve holds: itself, damped, and its factor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """R ``[n * outputs, selected weights]`` of :func:`lacunar.curvature.ggn.root` as an operator, with its Gram matrix.
+
+    Attributes:
+        keep: bytes that it may take; None for four times the budget of one step.
+
+    Raises:
+        NotApplicable: it does not fit, or the curvature of the loss is not known.
+    """
+
+    model: nn.Module
+    examples: Source
+    recipe: Recipe
+    mask: Mask | None = None
+    keep: int | None = None
+    _view: View = field(init=False, repr=False)
+    _stored: Tensor = field(init=False, repr=False)
+    _gram: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        view = View.of(self.model, self.examples, self.recipe, self.mask)
+        room = STORED_SHARE * budget(view.device) if self.keep is None else self.keep
+        count, width = len(self.examples) * math.prod(view.output), len(view.vector(view.weights))
+        need = count * width * view.dtype.itemsize + GRAMS * 8 * count**2
+        if need > room:
+            raise NotApplicable(
+                f'solver="woodbury" stores matrices of {count} x {width} and {count} x {count}, one row for each logit '
+                f'of each example: {need >> 20} MiB, of which {room >> 20} may be used; take fewer examples, or "cg"'
+            )
+        object.__setattr__(self, "_view", view)
+        object.__setattr__(self, "_stored", ggn.root(self.model, self.examples, self.recipe, self.mask))
+        object.__setattr__(self, "_gram", outer(self._stored, budget(view.device)))
+
+    def gram(self) -> Tensor:
+        r""":math:`R R^\top` in float64; a fresh copy."""
+        return self._gram.clone()
+
+    def times(self, v: Mapping[str, Tensor]) -> Tensor:
+        """R v in float64."""
+        return (self._stored @ self._view.vector(v).to(self._stored)).double()
+
+    def back(self, a: Tensor) -> Named:
+        r""":math:`R^\top a`."""
+        return self._view.result(self._view.spread(a.to(self._stored) @ self._stored))
