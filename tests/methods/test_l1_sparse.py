@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lacunar import named
@@ -15,6 +16,7 @@ from lacunar.recipe import Recipe
 from lacunar.run import Run
 from lacunar.weights import load_model
 from tests import problems
+from tests.oracles import plain_loop
 
 
 def l1(model):
@@ -39,10 +41,26 @@ def test_one_subgradient_step_is_the_formula():
         assert torch.allclose(plain[name] - w, 0.1 * 0.01 * start[name].sign(), atol=1e-7)
 
 
+def test_equals_a_plain_loop():
+    problem = problems.problem("vectors", seed=5)
+    steps, done = 3 * problem.retain.steps(8), iter(range(1000))
+
+    def penalised(model, x, y):
+        fading = 1e-3 * (1 - next(done) / steps)
+        return F.cross_entropy(model(x), y) + fading * sum(p.abs().sum() for p in model.parameters())
+
+    plain = plain_loop.train(
+        problem.model, problem.retain, penalised, epochs=3, lr=0.02, batch_size=8, momentum=0.9, weight_decay=5e-4,
+        seed=5,
+    )  # fmt: skip
+    ours = L1Sparse(epochs=3, lr=0.02, batch_size=8, gamma=1e-3)(problem).model
+    assert torch.allclose(named.flat(named.weights(ours)), named.flat(named.weights(plain)), atol=1e-6)
+
+
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 @pytest.mark.parametrize("share", [0.0, 0.25])
 def test_schedules_integrate_to_their_closed_form(schedule, share):
-    # Trap T14: every schedule is reachable, with and without a trailing share of pure fine-tuning.
+    # In public code "constant" is reachable only without a trailing share of pure fine-tuning, elsewhere not at all.
     method = L1Sparse(gamma=2.0, schedule=schedule, finetune_share=share)
     total = sum(method.penalty((i + 0.5) / 4000, 0) for i in range(4000)) / 4000
     mean = {"linear_down": 0.5, "linear_up": 0.5, "constant": 1.0, "cosine": 0.5}[schedule]
@@ -57,8 +75,29 @@ def test_published_staircase():
     assert [trailing.penalty(0.0, e) for e in range(4)] == [1.0, 0.5, 0.0, 0.0]
 
 
-def test_proximal_step_on_a_quadratic_is_soft_thresholding():
-    # min 1/2 (w - t)^2 + gamma |w| for each output bias alone: the solution is the soft threshold of t.
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_one_proximal_step_on_a_diagonal_quadratic_is_its_closed_form(momentum):
+    # min 1/2 (w - t)^2 + gamma |w| from w0: a gradient step to w0 - lr (w0 - t), then a soft threshold.
+    target, start = torch.tensor([1.0, -0.3, 0.05, 0.6]), torch.tensor([0.8, -0.01, 0.02, -0.5])
+    examples = Examples.of(torch.zeros(8, 1), target.repeat(8, 1))
+    model = nn.Linear(1, 4)
+    named.write(model, {"weight": torch.zeros(4, 1), "bias": start})
+    problem = Problem.of(model, examples, [0], Recipe(loss="squared_error"), device="cpu")
+    method = L1Sparse(epochs=1, lr=0.1, gamma=0.2, solver="proximal", momentum=momentum, weight_decay=0.0)
+    threshold = 0.1 * 0.2 / (1 - momentum)
+    expected = F.softshrink(start - 0.1 * (start - target), threshold)
+    found = method(problem).model.bias
+    assert torch.allclose(found, expected, atol=1e-7) and (found == 0).tolist() == [
+        False,
+        momentum > 0,
+        momentum > 0,
+        False,
+    ]
+    assert not found[found == 0].view(torch.int32).any(), "zeros are +0.0"
+
+
+def test_proximal_descent_on_a_quadratic_ends_at_the_soft_threshold():
+    # The separable lasso: for each output bias alone the solution is the soft threshold of t, zero pattern included.
     target = torch.tensor([1.0, -0.3, 0.05, 0.6])
     examples = Examples.of(torch.zeros(8, 1), target.repeat(8, 1))
     recipe = Recipe(lambda: nn.Linear(1, 4), loss="squared_error")
@@ -68,12 +107,12 @@ def test_proximal_step_on_a_quadratic_is_soft_thresholding():
         epochs=300, lr=0.1, gamma=0.2, schedule="constant", solver="proximal", momentum=0.0, weight_decay=0.0
     )
     after = method(problem).model
-    assert torch.allclose(after.bias, torch.nn.functional.softshrink(target, 0.2), atol=1e-5)
+    assert torch.allclose(after.bias, F.softshrink(target, 0.2), atol=1e-5)
     assert (after.bias == 0).tolist() == [False, False, True, False]
 
 
 def test_both_solvers_shrink_alike():
-    # Trap T13: the momentum factor makes gamma mean the same total shrinkage in both solvers.
+    # Without the momentum factor, gamma would shrink ten times less in one solver than in the other.
     problem = problems.problem("images")
     how = {"gamma": 2e-3, "epochs": 6, "lr": 0.01, "batch_size": 4, "penalize": "weights"}
     norms = [l1(L1Sparse(solver=s, sticky_from=None, **how)(problem).model) for s in ("subgradient", "proximal")]
@@ -82,16 +121,19 @@ def test_both_solvers_shrink_alike():
 
 
 def test_subgradient_makes_no_zeros_and_proximal_makes_zeros_that_survive_saving(digits, tmp_path):
-    # Trap T12.
+    # A sub-gradient penalty leaves small weights, which must not be told as sparsity.
     problem = digits.problem(digits.flipped)
     how = {"gamma": 1e-2, "epochs": 6, "batch_size": 32}
     soft = L1Sparse(**how)(problem)
     assert not any((w == 0).any() for w in named.weights(soft.model).values())
     assert soft.mask is None and "exact zeros 0.0000" in soft.notes[-1]
+    assert {d["after"] for d in soft.facts["density"].values()} == {1.0}
     hard = L1Sparse(solver="proximal", **how)(problem)
     assert hard.mask is not None
     density = named.density({n: m for n, m in hard.mask.items() if n.endswith("weight")})
     assert density < 0.9 and f"exact zeros {1 - density:.4f}" in hard.notes[-1]
+    for name, told in hard.facts["density"].items():
+        assert told == {"before": 1.0, "after": pytest.approx(named.density({name: hard.mask[name]}))}
     saved = load_model(hard.save(tmp_path) / "model.safetensors", problems.mlp())
     for name, w in named.weights(saved).items():
         assert torch.equal(w, named.weights(hard.model)[name])

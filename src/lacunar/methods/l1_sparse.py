@@ -122,7 +122,8 @@ class _SoftThreshold(Callback):
         sticky = method.sticky_from is not None and loop.progress >= method.sticky_from
         for name, p in method.penalised(loop.model).items():
             if tau > 0:
-                p.copy_(torch.nn.functional.softshrink(p, tau))
+                # softshrink leaves -0.0 where a small weight was negative; adding 0.0 makes it the zero of a mask.
+                p.copy_(torch.nn.functional.softshrink(p, tau) + 0.0)
             if sticky and p.ndim > 1:
                 zero = p == 0
                 self.stuck[name] = zero | self.stuck[name] if name in self.stuck else zero
