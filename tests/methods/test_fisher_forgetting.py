@@ -1,3 +1,6 @@
+import copy
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -32,6 +35,7 @@ def test_noise_has_the_promised_variance(digits, monkeypatch):
 
 
 def test_the_diagonal_is_per_example_over_all_labels():
+    """As one example at a time; public code squares batch means, or adds a constant inside the square."""
     problem = problems.problem("vectors")
     expected = oracle.true_fisher(problem.model, problem.retain, problem.recipe)
     found = FisherForgetting().fisher(problem.model, problem)
@@ -67,7 +71,16 @@ def test_variance_clamps_averages_and_boosts():
     assert torch.allclose(root["0.weight"], mean.sqrt().sqrt())
 
 
+def test_the_older_public_variant_cuts_the_deviation():
+    problem = problems.problem("vectors")
+    diagonal = {n: torch.rand(w.shape) * 3 for n, w in named.weights(problem.model).items()}
+    older = FisherForgetting(alpha=1e-6, clamp=1, clamp_head=1, smooth=False, boost=1)
+    for name, found in older.deviation(diagonal, "2", problem).items():
+        assert torch.allclose(found, (1e-6 / diagonal[name]).sqrt().clamp(max=1e-3), rtol=1e-4)
+
+
 def test_pruned_neighbours_do_not_set_the_noise():
+    """A pruned weight has F = 0 and so the largest variance, which must not enter the average over live ones."""
     problem = problems.problem("vectors")
     diagonal = {n: torch.full_like(w, 0.5) for n, w in named.weights(problem.model).items()}
     found = []
@@ -83,7 +96,7 @@ def test_pruned_neighbours_do_not_set_the_noise():
 
 
 class TenFilters(nn.Module):
-    """A hidden convolution with as many filters as there are classes, and a head that is registered first."""
+    """A hidden convolution with as many filters as classes, which a test of shapes takes for the classifier."""
 
     def __init__(self):
         super().__init__()
@@ -107,6 +120,7 @@ def test_the_classifier_is_found_by_running_not_by_shape():
 
 
 def test_a_random_forget_set_of_any_size_wipes_no_class(digits):
+    """Public code takes a set of one particular size for a class, and then erases the last one."""
     rows = []
     for n in (49, 50, 51):
         for reference in (False, True):
@@ -157,6 +171,16 @@ def test_sampled_labels_serve_many_classes(monkeypatch):
 def test_the_clamped_share_is_told(digits):
     notes = FisherForgetting()(digits.problem(digits.flipped)).notes
     assert any("largest variance allowed" in note for note in notes)
+
+
+def test_nothing_that_may_move():
+    problem = problems.problem("vectors")
+    nowhere = named.full(named.weights(problem.model), False)
+    pruned = named.scale(named.weights(problem.model), 0.0)
+    model = copy.deepcopy(problem.model)
+    named.write(model, pruned)
+    with pytest.raises(BadInput, match="no weight"):
+        FisherForgetting()(dataclasses.replace(problem, model=model, mask=nowhere))
 
 
 def test_settings_out_of_range():

@@ -37,6 +37,9 @@ class FisherForgetting(Method):
         reference: the published F, squared gradients of batch means, and for a class that disappears the published
             wipe: its classifier row and bias become noise of variance 1e-4 * boost. The wipe knows the label.
 
+    An older public variant, variance :math:`\alpha / F` with the standard deviation cut at 1e-3, is ``alpha=1e-6,
+    clamp=1, clamp_head=1, smooth=False, boost=1``.
+
     Departures from the paper: F is per example; the classifier is found by running the model, not by shapes; F and its
     average see live weights only; there is no label-aware step unless ``reference`` asks for it.
     """

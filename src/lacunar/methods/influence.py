@@ -68,7 +68,7 @@ class Influence(Method):
             solution = woodbury(rows, v, m * self.damping, rtol=TOLERANCE["gram"])
         else:
             solution = cg(lambda u: rows.back(rows.times(u)), v, m * self.damping, mask=rows.mask, rtol=TOLERANCE["cg"])
-        problem.run.notes.append(_told(solution, m))
+        problem.run.notes.append(self._told(solution, m))
         return named.scale(solution.need(), m)
 
     def reference(self, model: nn.Module, problem: Problem, v: Named) -> Named:
@@ -85,6 +85,11 @@ class Influence(Method):
             left -= tau / (self.samples + tau) * left
         return named.add(v, first, along)
 
+    def _told(self, solution: Solution, m: int) -> str:
+        whole = f", all there are of the {self.samples} asked for" if m < self.samples else ""
+        work = f" after {solution.iterations} products" if self.solve == "cg" else ""
+        return f"influence from {m} retained examples{whole}; relative residual {solution.residual:.1e}{work}"
+
     def _drawn(self, problem: Problem) -> Source:
         n = len(problem.retain)
         if n <= self.samples:
@@ -99,7 +104,3 @@ def removal_gradient(model: nn.Module, problem: Problem) -> Named:
     forget = weighted_sum(model, problem.forget, problem.recipe, mask=free)
     retain = weighted_sum(model, problem.retain, problem.recipe, mask=free)
     return named.add(named.scale(forget, 1.0 / n), retain, -gone / (n * kept))
-
-
-def _told(solution: Solution, m: int) -> str:
-    return f"influence from {m} retained examples, relative residual {solution.residual:.1e}"
