@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -12,17 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lacunar import forward
+from lacunar import catalog, forward
 from lacunar.certified import Budget, Release, noise_for, objective_factor, residual
 from lacunar.data import Examples, Ids, Inputs, Source, as_ids
 from lacunar.errors import BadInput, Diverged, NotApplicable, sample_of
 from lacunar.exact import ExactUnlearner
+from lacunar.exact_unlearners import _saved
 from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows, newton, rows_of
+from lacunar.exact_unlearners._saved import State
 from lacunar.rng import numpy_stream
 
 EXACT = 1e-10
 """Gradient norm per example to which a model is trained from the start."""
 TRAINING_STEPS, EDIT_STEPS = 100, 8
+SLACK = 2.0
+"""How far rounding on another machine may take a residual above its tolerance."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class CertifiedLinear(ExactUnlearner):
     on_exhausted: Literal["refuse", "retrain"] = "refuse"
     bias: bool = True
     classes: int | None = None
-    _state: _State | None = field(default=None, init=False, repr=False, compare=False)
+    _state: State | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("l2", "tolerance"):
@@ -95,7 +100,7 @@ class CertifiedLinear(ExactUnlearner):
         entry = Release("fit", (), (), (), reached, EXACT * len(y), sigma, 0.0, 0.0, budget.left)
         ids, secret, width = examples.ids.cpu().numpy(), (seed, examples.digest()), x.shape[1] - self.bias
         return self._with(
-            _State(objective, theta, ids, classes, beta, sigma, secret, budget, (entry.sealed(()),), width)
+            State(objective, theta, ids, classes, beta, sigma, secret, budget, (entry.sealed(()),), width)
         )
 
     def delete(self, ids: Ids) -> Self:
@@ -161,6 +166,32 @@ class CertifiedLinear(ExactUnlearner):
         weights = torch.where(torch.from_numpy(state.objective.free)[:, None], self.release(), 0.0).numpy()
         return forward.two_sided(torch.from_numpy(np.asarray(rows_of(x, self.bias) @ weights)))
 
+    def save(self, path: Path | str) -> Path:
+        """Write settings, data, weights and record to one file, atomically; it loads bit-equal.
+
+        The file holds the data, the noiseless weights and the seed: all of it is secret.
+        """
+        return _saved.write(path, self.settings(), self._fitted())
+
+    @classmethod
+    def load(cls, path: Path | str, digest: str | None = None) -> Self:
+        """A saved model, checked: the seal, the chain of the record, what was spent, and that the weights fit the data.
+
+        Args:
+            digest: of the last entry of ``record``, noted elsewhere. Without it a whole file can be put in the place of
+                another, such as an older copy of which less was spent.
+
+        Raises:
+            BadInput: a file of another kind, one that was changed, or not the one with this digest.
+        """
+        settings, state = _saved.read(path)
+        if digest is not None and digest != state.record[-1].digest:
+            raise BadInput(f"the record of {str(path)!r} does not end in {digest}: it is another or an older model")
+        model = catalog.filled(cls, cls.name(), settings)._with(state)
+        if not model.residual <= SLACK * state.record[-1].tolerance:
+            raise BadInput(f"the weights of {str(path)!r} do not fit its data: the residual is {model.residual:.3g}")
+        return model
+
     @property
     def record(self) -> tuple[Release, ...]:
         """What was asked for, measured and spent, entry by entry; :func:`lacunar.certified.verify` checks it."""
@@ -195,7 +226,7 @@ class CertifiedLinear(ExactUnlearner):
             raise BadInput(f"labels run to {int(y.max())}, but the model has {classes} classes")
         return rows_of(x, self.bias), y.numpy()
 
-    def _solved(self, before: _State, objective: Objective) -> _Solved:
+    def _solved(self, before: State, objective: Objective) -> _Solved:
         theta, reached = newton(objective, before.theta, before.beta, EDIT_STEPS)
         try:
             if not reached <= before.beta:
@@ -214,32 +245,18 @@ class CertifiedLinear(ExactUnlearner):
         tolerance = EXACT * len(objective)
         return _Solved("retrain", tolerance, theta, reached, before.budget.charged(self._mu(before, tolerance)))
 
-    def _mu(self, state: _State, tolerance: float) -> float:
+    def _mu(self, state: State, tolerance: float) -> float:
         return tolerance / (self.l2 * state.sigma) if self.mechanism == "output" else 0.0
 
-    def _fitted(self) -> _State:
+    def _fitted(self) -> State:
         if self._state is None:
             raise BadInput("this model is not trained yet; call fit first")
         return self._state
 
-    def _with(self, state: _State) -> Self:
+    def _with(self, state: State) -> Self:
         made = dataclasses.replace(self)
         object.__setattr__(made, "_state", state)
         return made
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    objective: Objective
-    theta: Array
-    ids: Labels
-    classes: int
-    beta: float
-    sigma: float
-    secret: tuple[int, str]
-    budget: Budget
-    record: tuple[Release, ...]
-    width: int
 
 
 class _Solved(NamedTuple):
@@ -258,7 +275,7 @@ def _trained(objective: Objective, start: Array) -> tuple[Array, float]:
 
 
 def _asked(
-    state: _State, delete: Tensor, corrected: Examples | None, columns: Sequence[int]
+    state: State, delete: Tensor, corrected: Examples | None, columns: Sequence[int]
 ) -> tuple[NDArray[np.bool_], Labels]:
     """Which rows go, and the ids of the rows afterwards."""
     new = np.zeros(0, dtype=np.int64) if corrected is None else corrected.ids.cpu().numpy()
