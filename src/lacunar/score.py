@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lacunar import named
 from lacunar.data import Source
@@ -18,6 +18,7 @@ from lacunar.plugin import Plugin
 from lacunar.problem import Problem
 from lacunar.recipe import Recipe
 from lacunar.rng import stream
+from lacunar.weights import model_state
 
 NEEDS = {"examples": "examples that the model is to keep", "forget": "the examples to forget"}
 
@@ -102,9 +103,28 @@ class Score(Plugin):
             raise LacunarError(f"{self.name()} is not finite in {sample_of(bad)}; the model has diverged")
         return values
 
+    def prepare(self, model: nn.Module, examples: Source, recipe: Recipe, seed: int = 0) -> dict[str, Tensor]:
+        """The scores before any request: a state that goes to a file by ``save_tensors``, and to ``Problem(state=)``.
+
+        :meth:`of_problem` takes them from there, as long as weights and buffers are the same. They are of all
+        ``examples``, so that rows which a later request deletes or corrects have a part in them.
+
+        Raises:
+            NotApplicable: a score that looks at the forgotten examples.
+        """
+        if "forget" in self.needs:
+            raise NotApplicable(f"{self.name()} needs {NEEDS['forget']}, which nobody knows before a request")
+        values = self.scores(model, examples, recipe, stream(seed, "scores", self.name()))
+        return {self._key(): _fingerprint(model), **{self._key(name): t.cpu() for name, t in values.items()}}
+
     def of_problem(self, problem: Problem, model: nn.Module | None = None) -> Named:
-        """The scores for a problem, drawn from its seed, on its device; notes go to its run."""
+        """The scores for a problem, drawn from its seed, on its device; notes go to its run.
+
+        Those of its state if it has them: see :meth:`prepare`.
+        """
         given = problem.model if model is None else model
+        if (ready := self._prepared(problem, given)) is not None:
+            return ready
         if next(given.parameters()).device != problem.device:
             given = copy.deepcopy(given).to(problem.device)
         return self.scores(
@@ -116,3 +136,22 @@ class Score(Plugin):
             corrected=problem.corrected,
             notes=problem.run.notes,
         )
+
+    def _prepared(self, problem: Problem, model: nn.Module) -> Named | None:
+        state = problem.state or {}
+        if self._key() not in state:
+            return None
+        keys = {name: self._key(name) for name in named.parameters(model)}
+        same = torch.equal(state[self._key()].cpu(), _fingerprint(model))
+        if not same or not state.keys() >= set(keys.values()):
+            problem.run.notes.append(f"the {self.line()} scores of the state are of other weights: they were made anew")
+            return None
+        problem.run.notes.append(f"{self.line()} scores were made before the request, on data with the forgotten rows")
+        return {name: state[key].to(problem.device) for name, key in keys.items()}
+
+    def _key(self, weight: str = "") -> str:
+        return f"scores/{self.line()}/{weight}"
+
+
+def _fingerprint(model: nn.Module) -> Tensor:
+    return torch.tensor(list(bytes.fromhex(named.digest(model_state(model)))), dtype=torch.uint8)
