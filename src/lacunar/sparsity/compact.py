@@ -17,6 +17,7 @@ from lacunar.data import Inputs
 from lacunar.errors import BadInput, LacunarError, NotApplicable, sample_of
 from lacunar.files import read_json, write_json
 from lacunar.named import Mask
+from lacunar.sparsity.fold import folded
 from lacunar.weights import load_mask, load_model, save_mask, save_model
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -71,27 +72,39 @@ class Compacted:
         return cls(model, cuts, mask, tuple(record["parameters"]), None if work is None else tuple(work))
 
 
-def compact(model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None = None) -> Compacted:
+def compact(
+    model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None = None, *, fold: bool = False
+) -> Compacted:
     """Slice out every dead channel: one of which all that makes it (rows, bias, BatchNorm scale and shift) is masked.
 
     Such a channel is exactly zero wherever it is read, in train and in eval mode, so the outputs stay the same up to
-    the order of summation. A filter that is zero in front of a live BatchNorm is not silent but constant: it stays.
+    the order of summation. A filter that is zero in front of a live BatchNorm is not silent but constant: it stays,
+    unless ``fold`` moves its constant to where it is read.
 
     Args:
         model: left as found.
         mask: its live weights, as from the ``channel`` pruner.
         example: prepared inputs; with them the outputs are compared and multiply-adds are counted.
+        fold: cut channels that are constant as well, see :func:`lacunar.sparsity.fold.folded`. Outputs are then equal
+            in eval mode only: in training the constant would have gone on moving.
 
     Raises:
         NotApplicable: no channel is dead, a layer has no live one, or the channels cannot be followed.
-        BadInput: a mask of another model, or weights outside it that are not zero.
+        BadInput: a mask of another model, weights outside it that are not zero, or ``fold`` without an example.
         LacunarError: the outputs differ, because an operation between the layers does not keep zero at zero.
     """
     weights = named.weights(model)
     named.same_keys(weights, mask)
     if wrong := [name for name, w in weights.items() if bool((w[~mask[name].to(w.device)] != 0).any())]:
         raise BadInput(f"{sample_of(wrong)} are not zero outside the mask: give the pruned model and its own mask")
-    cuts = tuple(found for c in channels_of(model, example) if (found := _cut_of(c, mask)) is not None)
+    groups, whole = channels_of(model, example), model
+    kept = {c.name: torch.cat([part.rows(mask[part.name]) for part in c.makers], dim=1).any(1) for c in groups}
+    if fold:
+        if example is None:
+            raise BadInput("fold= reads constants off the net's outputs, and no example is given")
+        whole, constant = folded(model, mask, groups, example)
+        kept = {name: live & ~constant[name] for name, live in kept.items()}
+    cuts = tuple(_cut_of(c, kept[c.name]) for c in groups if not bool(kept[c.name].all()))
     if not cuts:
         raise NotApplicable(
             "no channel is dead, so nothing can be sliced: masks over single weights save no compute; "
@@ -99,7 +112,7 @@ def compact(model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None
         )
     if empty := [c.name for c in cuts if not c.kept]:
         raise NotApplicable(f"every channel of {sample_of(empty)} is dead, so no net would be left; prune less there")
-    smaller = cut(model, cuts)
+    smaller = cut(whole, cuts)
     work = None
     if example is not None:
         _check_equal(model, smaller, example)
@@ -109,10 +122,7 @@ def compact(model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None
     return Compacted(smaller, cuts, None if named.density(left) == 1 else left, sizes, work)
 
 
-def _cut_of(channels: Channels, mask: Mapping[str, Tensor]) -> Cut | None:
-    live = torch.cat([part.rows(mask[part.name]) for part in channels.makers], dim=1).any(1)
-    if bool(live.all()):
-        return None
+def _cut_of(channels: Channels, live: Tensor) -> Cut:
     kept = tuple(live.nonzero().reshape(-1).tolist())
     return Cut(channels.name, channels.size, kept, (*channels.makers, *channels.buffers, *channels.readers))
 
