@@ -17,7 +17,9 @@ from lacunar.scenarios._posed import deletion, members
 
 @dataclass(frozen=True)
 class Transfer(Scenario):
-    """Whole classes of the source set are forgotten; ``linear_probe`` then judges the features on ``downstream``.
+    """Whole classes of the source set are forgotten; ``linear_probe`` then judges what is left of use downstream.
+
+    Whether a new head is trained on the features as they are, or the whole net, is that evaluator's ``mode``.
 
     Attributes:
         remove: the classes.
