@@ -65,7 +65,7 @@ def test_equals_a_plain_loop_with_batchnorm_and_convolutions():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_pruned_weights_are_bit_zero_after_every_step(tiny, optimizer):
-    # Traps T15: momentum, weight decay and moments must not revive a pruned weight, whatever they start from.
+    # Momentum, weight decay and moments must not revive a pruned weight, whatever they start from.
     model = net()
     mask = half_mask(model)
 

@@ -71,7 +71,7 @@ def test_images_are_prepared_in_channels_last_and_the_given_ones_are_left_alone(
 
 
 def test_inputs_are_prepared_alike_in_training_and_judging():
-    # Trap T21: one pipeline, so that the same pixels give the same logits everywhere.
+    # A public copy normalises inputs in training, but neither in unlearning nor in evaluation.
     x = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
     recipe = Recipe(normalize=((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)), augment="crop_flip")
     expected = (x.float() / 255 - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.3, 0.4])[

@@ -57,7 +57,7 @@ def test_ties_go_to_the_lowest_flat_index(seed, kept):
 
 
 def test_kept_counts_equal_the_target_whatever_the_sizes():
-    # Pruning again to a rate drifts by rounding; pruning to a count does not (trap U9).
+    # Pruning again to a rate drifts by rounding; pruning to a count does not.
     g = torch.Generator().manual_seed(1)
     for _ in range(100):
         width = int(torch.randint(2, 30, (), generator=g))

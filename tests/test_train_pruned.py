@@ -203,7 +203,7 @@ def test_a_pruned_checkpoint_reloads_bit_equal(tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_masks_do_not_leak(optimizer):
-    # Weight decay, momentum and Adam's moments move pruned weights in code that masks gradients only (trap T15).
+    # Weight decay, momentum and Adam's moments move pruned weights in code that masks gradients only.
     recipe = replace(RECIPE, optimizer=optimizer, epochs=17, momentum=0.9, weight_decay=0.05, lr=0.01)
     model, mask = prune_trained(RECIPE.fit(images(), 0), recipe, images(), GlobalMagnitude(0.7), "init", 0)
     for name, w in named.weights(model).items():

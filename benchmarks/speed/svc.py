@@ -35,12 +35,13 @@ ABOUT = """# What does the SVC attack of published tables cost?
 
 A support vector machine, `SVC(C=3, gamma="auto", kernel="rbf")`, is fitted on the probability of the true label of as
 many training as test examples, and calls {judged:,} forgotten ones members or not. The direct call is
-`tests/oracles/svc_attack.py`; ours is the evaluator `legacy_mia`, which rounds the probabilities to {rounding:g}, gives
-equal ones to the machine once, with their number as weight (the same optimum for rounded inputs), solves to a tolerance
-of 1e-4 instead of 1e-3, and asks about each distinct judged value once. The direct call at a tolerance of 1e-6 tells which answer is the right one where the two
-differ; it is not timed. Processor seconds of fit and predictions, one thread; how many times cheaper: median and range
-over {rounds} interleaved rounds. "Original" was trained on the forgotten examples, "retrained" was not. Made by
-`python -m benchmarks.speed.svc` from svc.jsonl, whose first line holds versions, processor and load.
+`tests/oracles/svc_attack.py`; ours is the evaluator `legacy_mia`, which rounds the probabilities to {rounding:g},
+gives equal ones to the machine once, with their number as weight (the same optimum for rounded inputs), solves to a
+tolerance of 1e-4 instead of 1e-3, and asks about each distinct judged value once. The direct call at a tolerance of
+1e-6 tells which answer is the right one where the two differ; it is not timed. Processor seconds of fit and
+predictions, one thread; how many times cheaper: median and range over {rounds} interleaved rounds. "Original" was
+trained on the forgotten examples, "retrained" was not. Made by `python -m benchmarks.speed.svc` from svc.jsonl, whose
+first line holds versions, processor and load.
 
 {table}
 """

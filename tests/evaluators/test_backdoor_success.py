@@ -54,7 +54,7 @@ def test_a_poisoned_model_obeys_the_trigger_and_is_right_without_it():
 
 
 def test_a_model_never_poisoned_has_no_floor_but_the_legacy_number_has():
-    # Published numbers count images whose true class is the target: their floor is 1 / classes (trap T11).
+    # Published numbers count images whose true class is the target: their floor is 1 / classes.
     case = trial(False)
     judge = BackdoorSuccess(trigger_size=2, margin=0, target=0, value=255, legacy=True)
     ours, legacy = said(JUDGE, case)["attack_success"], said(judge, case)["attack_success_legacy"]

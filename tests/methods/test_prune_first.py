@@ -51,7 +51,7 @@ def test_equals_pruning_by_hand_and_then_the_method():
 
 
 def test_reports_densities_and_the_seconds_that_are_no_unlearning(tmp_path):
-    # A name that says "prune" must prune, and say how much (trap T23).
+    # A name that says "prune" must prune, and say how much.
     outcome = PruneFirst(QUICK, GlobalMagnitude(0.5), finetune_epochs=1)(problem())
     facts = outcome.facts
     assert facts["density_before"] == {"scope": 1.0, "net": 1.0}

@@ -35,7 +35,7 @@ def test_score_is_weight_times_gradient():
 
 
 def test_doubling_a_weight_and_halving_its_gradient_changes_nothing():
-    # The gradient alone, as in public code under this name, would halve (trap T16).
+    # The gradient alone, as in public code under this name, would halve.
     model, examples = linear()
     scaled = copy.deepcopy(model)
     with torch.no_grad():
