@@ -63,6 +63,23 @@ def test_bad_lines_get_a_sentence(line, sentence):
         catalog.parse("methods", line)
 
 
+def test_the_same_letter_never_sets_two_methods():
+    # In public code one --alpha, with one default, scales noise, steps and penalties.
+    alphas = {
+        name: catalog.plugin_class("methods", name)().settings().get("alpha") for name in catalog.names("methods")
+    }
+    assert alphas["fisher_forgetting"] == 3e-8 and alphas["influence"] == 1.0 and alphas["l1_sparse"] is None
+    with pytest.raises(BadInput, match=r"unknown setting of l1_sparse 'alpha'.*gamma"):
+        catalog.parse("methods", "l1_sparse:alpha=0.2")
+
+
+def test_lists_of_numbers_come_back_whole():
+    # Public code splits a list given on the command line into its characters.
+    made = catalog.parse("scenarios", "ids:ids=[4500,12,7]")
+    assert made.ids == (4500, 12, 7)
+    assert catalog.parse("scenarios", made.line()) == made == catalog.from_spec("scenarios", made.spec())
+
+
 def test_unknown_kind():
     with pytest.raises(BadInput, match="unknown kind of plug-in 'metod': did you mean 'methods'"):
         catalog.names("metod")

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import random
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -87,6 +88,19 @@ def test_documented(name):
 def test_names_of_measurements_are_unique():
     listed = [m for name in NAMES for m in catalog.plugin_class("evaluators", name).MEASURES]
     assert len(listed) == len(set(listed))
+
+
+def test_attacks_say_what_they_look_at_and_how_many_they_compared():
+    # Public code prints five numbers under look-alike names, none of which says which feature and which sets it is of.
+    trial = trial_of("vectors")
+    for name in ("mia", "legacy_mia"):
+        evaluator = catalog.find("evaluators", name)
+        for m in evaluator.measure([trial]):
+            formula = evaluator.MEASURES[m.name].formula
+            assert any(feature in formula for feature in ("φ", "p_y", "SVM", "attacker")), m.name
+            assert m.direction in ("match", "information")
+            assert m.n is not None or m.value is None
+            assert re.search(r"\d", m.note) or m.value is None, f"{m.name} does not say how many it compared"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,12 +1,17 @@
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from lacunar import named
+from lacunar import forward, named
 from lacunar.data import Batch, Examples, PairedBatch
+from lacunar.descend import descend
+from lacunar.descent import Descent
 from lacunar.errors import BadInput, NotApplicable
+from lacunar.evaluator import Trial
+from lacunar.methods.do_nothing import DoNothing
 from lacunar.recipe import Recipe
 from tests import problems
 
@@ -84,6 +89,27 @@ def test_inputs_are_prepared_alike_in_training_and_judging():
     both = recipe.for_training(0, augmented=False)(PairedBatch(batch, batch))
     assert torch.equal(both.retain.x, both.forget.x) and torch.allclose(both.forget.x, expected, atol=1e-6)
     assert x.dtype == torch.uint8, "stored images are not touched"
+
+
+def test_the_same_pixels_give_the_same_logits_to_who_trains_who_unlearns_and_who_judges():
+    problem = problems.problem("images")
+    seen = []
+
+    def watched(model, batch):
+        with forward.eval_mode(model):
+            seen.append((batch.ids, forward.logits(model, batch.x).detach()))
+        return problem.loss(model, batch)
+
+    # Nothing moves, BatchNorm statistics included, so that only the way of the pixels could make a difference.
+    how = Descent(epochs=1, lr=0.0, batch_size=8, weight_decay=0.0, precision="float32", batchnorm="frozen")
+    once = {"seed": 0, "inputs": problem.recipe.for_training(0, augmented=False)}
+    descend(copy.deepcopy(problem.model), problem.retain, watched, how, **once)
+    problem.descend(copy.deepcopy(problem.model), problem.retain, watched, how, augment=False, precision="float32")
+    trial = Trial(DoNothing()(problem), problem.forget)
+    judged = trial.logits("retain")
+    assert len(seen) == 2 * problem.retain.steps(8)
+    for ids, z in seen:
+        assert torch.allclose(z, judged[problem.retain.positions(ids)], atol=1e-5)
 
 
 def test_floats_pass_and_dicts_pass():

@@ -47,6 +47,17 @@ def test_forgotten_classes_are_left_out_of_test_accuracy_and_it_says_so():
     assert found["ta_class[0]"].value == 0 and found["ta_class[1]"].value == 100
 
 
+@pytest.mark.parametrize("n", [29, 30, 31])
+def test_only_the_classes_that_vanish_filter_the_test_set_never_the_number_forgotten(n):
+    # Public code takes requests of certain sizes (as many as one class has examples) for requests of that class.
+    y = torch.arange(90) % 3
+    z = toy.logits_for(y, 1.0)
+    for classes, left in (((), 90), ((2,), 60)):
+        trial = toy.trial((z[:n], y[:n]), (z, y), (z, y), forgotten_classes=classes)
+        found = {m.name: m for m in Accuracy().one(trial)}
+        assert found["ta"].n == left and found["ua"].n == n
+
+
 def test_nothing_left_of_the_test_set_is_said():
     trial = toy.trial(right_and_wrong(1, 1), right_and_wrong(2, 0, 1), right_and_wrong(2, 0), forgotten_classes=(0,))
     found = {m.name: m for m in Accuracy().one(trial)}

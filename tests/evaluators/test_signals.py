@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lacunar.data import Examples
 from lacunar.errors import BadInput, NotApplicable
@@ -15,6 +17,27 @@ def test_margin_of_a_part():
     one = (torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0]))
     trial = toy.trial(one, one, one)
     assert float(signals.margins(trial, "forget")) == pytest.approx(2 - math.log(2))
+
+
+class Largest(TorchDispatchMode):
+    """The size of the largest tensor that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.numel = max([self.numel, *(t.numel() for t in tree_leaves(made) if isinstance(t, torch.Tensor))])
+        return made
+
+
+def test_modified_entropy_needs_memory_for_each_class_not_for_each_pair_of_examples():
+    # Public code indexes whole columns by the labels, which makes a square of the number of examples.
+    z, y = torch.randn(500, 4), torch.arange(500) % 4
+    with Largest() as largest:
+        signals.modified_entropy(z, y)
+    assert largest.numel == 500 * 4
 
 
 def test_modified_entropy_of_a_sure_and_right_prediction_is_small():

@@ -238,6 +238,28 @@ def test_progress_is_one_line_per_task_off_a_terminal(tiny_experiment, capsys):
     assert os.linesep not in lines[-1]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_forgotten_and_retained_was_trained_on_and_what_is_held_out_never(tiny_experiment, monkeypatch, seed):
+    # Public code draws the split of the first training and that of the unlearning by different seeds: a tenth of what
+    # it "forgets" was never seen, and validation examples were.
+    seen, fit = [], Recipe.fit
+
+    def noting(self, examples, seed, **more):
+        seen.append(set(examples.ids.tolist()))
+        return fit(self, examples, seed, **more)
+
+    monkeypatch.setattr(Recipe, "fit", noting)
+    experiment = Experiment.read(tiny_experiment(("seeds = [0, 1, 2]", f"seeds = [{seed}]")))
+    stage = Bench(experiment, Store(tiny_experiment() / "store")).stage(cases(experiment)[0])
+    problem = stage.problem
+    forget, retain = (set(part.ids.tolist()) for part in (problem.forget, problem.retain))
+    (trained,) = seen
+    assert forget | retain == trained and not forget & retain and len(forget) == 12
+    trial = stage.trial(experiment.methods[0](problem), stage.oracles)
+    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("validation", "test"))]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 60 + 20 + 40
+
+
 def test_methods_and_judges_share_no_held_out_example(tiny_experiment):
     experiment = Experiment.read(tiny_experiment())
     stage = Bench(experiment, Store(tiny_experiment() / "store")).stage(cases(experiment)[0])

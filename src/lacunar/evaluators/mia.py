@@ -51,8 +51,8 @@ class Mia(PerTrial):
         "tpr_at_1_percent_fpr": Measure("share of F above the φ that 1 % of C exceed", "[0, 1]", "match"),
         "tpr_at_0.1_percent_fpr": Measure("share of F above the φ that 0.1 % of C exceed", "[0, 1]", "match"),
         "attack_power": Measure("AUC of the attacker on held-out members and non-members", "[0, 1]", "information"),
-        "attack_balanced_accuracy": Measure("accuracy on the same, as many members as not", "[0, 1]", "information"),
-        "attack_member_share": Measure("share of F called member where 5 % of never-seen are", "[0, 1]", "match"),
+        "attack_balanced_accuracy": Measure("accuracy of the attacker on as many of both", "[0, 1]", "information"),
+        "attack_member_share": Measure("share of F the attacker calls member, of never-seen 5 %", "[0, 1]", "match"),
         "attack_auc": Measure("AUC of the attacker's score, F against never-seen examples", "[0, 1]", "match"),
     }  # fmt: skip
 
@@ -93,13 +93,16 @@ class Mia(PerTrial):
         assert power.low is not None and power.high is not None
         weak = "NO_POWER: the attacker cannot tell members from others, so its verdict on F says nothing"
         note = weak if power.low <= 0.5 <= power.high else ""
+        told = [note] * bool(note)
+        halves = "; ".join([*told, f"{len(sets.members)} members against {len(sets.others)} others"])
+        level = "; ".join([*told, f"threshold from {len(sets.judged)} never-seen"])
         threshold = stats.threshold_at(score(sets.judged), self.false_positives)
         forget = score(sets.forget)
         share = stats.clopper_pearson(int((forget > threshold).sum()), len(forget))
         return [
             power,
-            self.says("attack_balanced_accuracy", called, n=len(scored), note=note),
-            self.says("attack_member_share", share.value, share[1:], n=len(forget), note=note),
+            self.says("attack_balanced_accuracy", called, n=len(scored), note=halves),
+            self.says("attack_member_share", share.value, share[1:], n=len(forget), note=level),
             self._auc("attack_auc", forget, score(sets.judged), note),
         ]
 
