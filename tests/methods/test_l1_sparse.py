@@ -167,6 +167,20 @@ def test_only_weights(digits):
     assert set(replace(method, penalize="all").penalised(problem.model)) == set(named.weights(problem.model))
 
 
+@pytest.mark.parametrize("schedule", ["linear_down", "constant"])
+def test_a_penalty_that_erases_the_net_is_noted(digits, schedule):
+    # 0.2 is the default of the public parser.
+    problem = digits.problem(digits.flipped)
+    told = {g: L1Sparse(gamma=g, schedule=schedule, epochs=4, batch_size=16)(problem) for g in (1e-4, 0.2)}
+    assert [n for n in told[1e-4].notes if "may erase the net" in n] == []
+    assert "gamma=0.2 takes up to" in told[0.2].notes[0]
+    z = problem.recipe.predict(told[0.2].model, digits.test)
+    assert float((z.argmax(1) == digits.test.y).double().mean()) < 0.5
+    method, steps = L1Sparse(gamma=0.2, schedule=schedule), 30
+    mean = {"linear_down": (1 + 1 / steps) / 2, "constant": 1.0}[schedule]
+    assert method.shrinkage(steps) == pytest.approx(0.01 * 0.2 * steps * mean / 0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -24,6 +24,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda p: 0.5 * (1.0 + math.cos(math.pi * p)),
 }
 
+LARGE = 10
+"""How many times the median weight the penalty may take off each one before a note says so."""
+
 
 @dataclass(frozen=True)
 class L1Sparse(Method):
@@ -74,6 +77,11 @@ class L1Sparse(Method):
         at = (epoch / self.epochs if self.per_epoch else progress) / (1 - self.finetune_share)
         return 0.0 if at >= 1 else self.gamma * SCHEDULES[self.schedule](at)
 
+    def shrinkage(self, steps: int) -> float:
+        r"""How much the penalty takes off each weight over a run: :math:`\sum_t \eta \gamma_t / (1 - \mu)`."""
+        total = sum(self.penalty(t / steps, t * self.epochs // steps) for t in range(steps))
+        return self.lr * total / (1 - self.momentum)
+
     def penalised(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """The parameters under the penalty."""
         return {n: p for n, p in named.parameters(model).items() if self.penalize == "all" or p.ndim > 1}
@@ -86,10 +94,20 @@ class L1Sparse(Method):
             l1 = torch.stack([p.abs().sum() for p in self.penalised(model).values()]).sum()
             return problem.loss(model, batch) + weight * l1
 
+        self._check_scale(model, problem)
         threshold = (_SoftThreshold(self),) if self.solver == "proximal" else ()
         problem.descend(model, problem.edited, loss, self, callbacks=threshold, schedule="constant")
         self._report(model, problem)
         return model
+
+    def _check_scale(self, model: nn.Module, problem: Problem) -> None:
+        taken = self.shrinkage(self.epochs * problem.edited.steps(self.batch_size))
+        usual = float(named.flat(named.weights(model)).abs().median())
+        if taken > LARGE * usual:
+            problem.run.notes.append(
+                f"gamma={self.gamma:g} takes up to {taken:.2g} off each weight, whose median is {usual:.2g}: the "
+                "penalty may erase the net, so look at its accuracy"
+            )
 
     def _report(self, model: nn.Module, problem: Problem) -> None:
         weights = {n: w for n, w in named.weights(model).items() if w.ndim > 1}
