@@ -207,14 +207,54 @@ def test_recurrent_nets():
     assert relative(found, oracle.squared_sum(model, examples, recipe)) < 1e-12
 
 
+class Choosy(nn.Module):
+    """Linear layers that overwrite their input, with a choice between them that has no batched form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.act = nn.Linear(5, 4), nn.Linear(4, 3), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        h = self.act(self.first(x))
+        return self.second(torch.stack([row if row.sum().item() > 0 else 2 * row for row in h]))
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+def test_nets_of_linear_layers_take_an_ordinary_pass(masked, monkeypatch):
+    monkeypatch.setattr(passes._Pass, "_batched", lambda *_: pytest.fail("no need for vmap"))
+    _, examples, recipe = net("mlp")
+    torch.manual_seed(0)
+    model = Choosy().double().eval()
+    mask = some(model) if masked else None
+    expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
+    for size in (None, 3):
+        assert relative(per_example.squared_sum(model, examples, recipe, mask, size), expected) < 1e-12
+    view = View.of(model, examples, recipe, mask)
+    several = Cotangents(
+        lambda z, y, noise: torch.stack([z, 2 * z, noise[:, None] * z], 1), 3, lambda ids: ids.double()
+    )
+    with view.open():
+        by_hand = [
+            per_example.matrix(
+                view, Cotangents(lambda z, y, noise, k=k: several.of(z, y, noise)[:, k, None], 1, several.noise)
+            )
+            for k in range(3)
+        ]
+        rows = per_example.matrix(view, several).reshape(N, 3, -1)
+    for k in range(3):
+        assert torch.allclose(rows[:, k], by_hand[k], rtol=1e-12)
+    assert torch.allclose(by_hand[1], 2 * by_hand[0]) and not torch.allclose(by_hand[2], by_hand[0])
+
+
+@pytest.mark.parametrize(("name", "way"), [("residual", "_batched"), ("mlp", "_at_once")])
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_out_of_memory_halves_the_chunk(monkeypatch, error):
-    model, examples, recipe = net("residual")
+def test_out_of_memory_halves_the_chunk(monkeypatch, error, name, way):
+    model, examples, recipe = net(name)
     whole = per_example.squared_sum(model, examples, recipe)
     tried = []
-    original = passes._Pass._batched
+    original = getattr(passes._Pass, way)
 
     def small(job, x, y, noise):
         tried.append(len(y))
@@ -222,10 +262,10 @@ def test_out_of_memory_halves_the_chunk(monkeypatch, error):
             raise error
         return original(job, x, y, noise)
 
-    monkeypatch.setattr(passes._Pass, "_batched", small)
+    monkeypatch.setattr(passes._Pass, way, small)
     assert relative(per_example.squared_sum(model, examples, recipe), whole) < 1e-12
     assert tried[0] == N and max(t for t in tried if t <= 2) == 2
-    monkeypatch.setattr(passes._Pass, "_batched", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(passes._Pass, way, lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(type(error), match=r"no room|memory"):
         per_example.squared_sum(model, examples, recipe)
 

@@ -60,9 +60,10 @@ class Parts:
 def parts(view: View, cotangents: Cotangents, size: int | None = None) -> Iterator[Parts]:
     """The pulled-back vectors of all examples, in stored order; call inside ``view.open()``.
 
-    Linear layers with one position per example give factors; everything else goes through ``vmap`` of the backward
-    pass, in chunks that fit the memory budget. Where an operation has no batched form the pass goes on one example at a
-    time, and a warning names the module. Vectors that do not fit together are split over several passes.
+    Linear layers with one position per example give factors, from an ordinary backward pass where all layers do;
+    everything else goes through ``vmap`` of the backward pass, in chunks that fit the memory budget. Where an operation
+    has no batched form the pass goes on one example at a time, and a warning names the module. Vectors that do not fit
+    together are split over several passes.
 
     Args:
         size: examples per chunk; None for what fits.
@@ -96,8 +97,12 @@ def factored(view: View) -> Layers:
         return found
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in found}
 
-    def watch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        return lambda module, args, output: seen[name].append((args[0], output))
+    def watch(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+            seen[name].append((args[0], output))
+            return output.clone()  # what comes next may overwrite it
+
+        return hook
 
     few = next(view.batches(min(FEW, len(view.examples))))
     leaves = {name: view.weights[pair[0]].detach().requires_grad_() for name, pair in found.items()}
@@ -110,7 +115,7 @@ def factored(view: View) -> Layers:
     direction = torch.linspace(1, 2, z.numel(), dtype=z.dtype, device=z.device).reshape(z.shape)
     grads = torch.autograd.grad(z, [leaves[name] for name in once] + outputs, direction, materialize_grads=True)
     formed = [delta.T @ seen[name][0][0].detach() for name, delta in zip(once, grads[len(once) :], strict=True)]
-    same = [_close(grad, product) for grad, product in zip(grads, formed, strict=False)]
+    same = [_close(product, grad) for product, grad in zip(formed, grads, strict=False)]
     return {name: found[name] for name, good in zip(once, same, strict=True) if good}
 
 
@@ -143,31 +148,42 @@ class _Pass:
 
     def _tried(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts | None:
         # None stands for "does not fit": the caller halves the chunk.
+        closed = not self.view.weights
+        way = self._at_once if closed else self._one_by_one if self.slow else self._batched
         try:
-            return self._one_by_one(x, y, noise) if self.slow else self._batched(x, y, noise)
+            return way(x, y, noise)
         except RuntimeError as error:
             if _no_room(error) and len(y) > 1:
                 return None
-            if _no_room(error) or self.slow:
+            if _no_room(error) or self.slow or closed:
                 raise
             self._slow_down(error, x, y, noise)
         return self._one_by_one(x, y, noise)
 
-    def _zeros(self) -> Named:
+    def _zeros(self, n: int = 1) -> Named:
         weights = {name: self.view.fixed[pair[0]] for name, pair in self.layers.items()}
-        return {name: w.new_zeros(1, len(w)) for name, w in weights.items()}
+        return {name: w.new_zeros(n, len(w)) for name, w in weights.items()}
 
     def _forward(self, weights: Named, taps: Named, x: Inputs) -> tuple[Tensor, Named]:
         self.taps = taps
-        z = self.view.logits(weights, {k: v[None] for k, v in x.items()} if isinstance(x, dict) else x[None])
+        z = self.view.logits(weights, x)
         return z, {name: self.inputs[name] for name in self.layers}
 
     def _chosen(self, z: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         return self.cotangents.of(z, y[None], noise[None])[0, self.columns, None]
 
+    def _at_once(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts:
+        # Every gradient is a pair of factors, and those of a batch are the rows of one ordinary backward pass.
+        taps = {name: t.requires_grad_() for name, t in self._zeros(len(y)).items()}
+        z, inputs = self._forward({}, taps, x)
+        chosen = self.cotangents.of(z.detach(), y, noise)[:, self.columns].unbind(1)
+        pulled = [torch.autograd.grad(z, list(taps.values()), c, retain_graph=c is not chosen[-1]) for c in chosen]
+        deltas = dict(zip(taps, (torch.stack(column, 1) for column in zip(*pulled, strict=True)), strict=True))
+        return self._factors({}, deltas, {name: a.detach() for name, a in inputs.items()})
+
     def _batched(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts:
         def one(weights: Named, taps: Named, x: Inputs, y: Tensor, noise: Tensor) -> tuple[Named, Named, Named]:
-            linear: Any = vjp(lambda w, t: self._forward(w, t, x), weights, taps, has_aux=True)
+            linear: Any = vjp(lambda w, t: self._forward(w, t, _alone(x)), weights, taps, has_aux=True)
             z, pull, inputs = linear
             chosen = self._chosen(z, y, noise)
             if len(chosen) > 1:
@@ -186,7 +202,7 @@ class _Pass:
     def _alone(self, x: Inputs, y: Tensor, noise: Tensor) -> tuple[Named, Named, Named]:
         weights = {name: w.detach().requires_grad_() for name, w in self.view.weights.items()}
         taps = {name: t.requires_grad_() for name, t in self._zeros().items()}
-        z, inputs = self._forward(weights, taps, x)
+        z, inputs = self._forward(weights, taps, _alone(x))
         leaves = [*weights.values(), *taps.values()]
         chosen = self._chosen(z.detach(), y, noise)
         pulled = [torch.autograd.grad(z, leaves, c, retain_graph=True, materialize_grads=True) for c in chosen]
@@ -196,8 +212,10 @@ class _Pass:
         return grads, deltas, {name: a.detach() for name, a in inputs.items()}
 
     def _parts(self, grads: Named, deltas: Named, inputs: Named) -> Parts:
-        factors = (Factors(*self.layers[n], deltas[n][:, :, 0], inputs[n][:, 0]) for n in self.layers)
-        return Parts(grads, tuple(factors))
+        return self._factors(grads, {n: d[:, :, 0] for n, d in deltas.items()}, {n: a[:, 0] for n, a in inputs.items()})
+
+    def _factors(self, grads: Named, deltas: Named, inputs: Named) -> Parts:
+        return Parts(grads, tuple(Factors(*self.layers[n], deltas[n], inputs[n]) for n in self.layers))
 
     def _slow_down(self, error: RuntimeError, x: Inputs, y: Tensor, noise: Tensor) -> None:
         trail: list[str] = []
@@ -226,6 +244,10 @@ class _Pass:
         )
 
 
+def _alone(x: Inputs) -> Inputs:
+    return {k: v[None] for k, v in x.items()} if isinstance(x, dict) else x[None]
+
+
 @contextmanager
 def _hooks(model: nn.Module, by_name: Mapping[str, Callable[[nn.Module, Any, Tensor], Any]]) -> Iterator[None]:
     handles = [model.get_submodule(name).register_forward_hook(hook) for name, hook in by_name.items()]
@@ -245,4 +267,5 @@ def _no_room(error: RuntimeError) -> bool:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    return bool((a - b).norm() <= 1e-4 * a.norm())
+    # ``a`` is overwritten: another matrix of this size would take longer than the comparison.
+    return bool(a.sub_(b).norm() <= 1e-4 * b.norm())

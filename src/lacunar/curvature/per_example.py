@@ -156,17 +156,26 @@ def of_loss(view: View) -> Cotangents:
 
 
 def squares(view: View, cotangents: Cotangents, size: int | None = None) -> Named:
-    """The sum over examples and vectors of the squared entries, float64; for views that are open."""
-    totals = view.zeros()
+    """The sum over examples and vectors of the squared entries; float64 where it has several parts.
+
+    For views that are open.
+    """
+    totals: Named = {}
     for part in parts(view, cotangents, size):
-        for name, g in part.full.items():
-            totals[name] += g.square().sum((0, 1))
-        for layer in part.factors:
-            squared = layer.delta.square().sum(1)
-            totals[layer.weight] += squared.T @ layer.a.square()
-            if layer.bias is not None:
-                totals[layer.bias] += squared.sum(0)
+        for name, found in _squares_of(part):
+            # A single part is left as it is: the cast of a large matrix costs as much as its gradient.
+            totals[name] = found if name not in totals else totals[name].double().add_(found)
     return totals
+
+
+def _squares_of(part: Parts) -> Iterator[tuple[str, Tensor]]:
+    for name, g in part.full.items():
+        yield name, g.square().sum((0, 1))
+    for layer in part.factors:
+        squared = layer.delta.square().sum(1)
+        yield layer.weight, squared.T @ layer.a.square()
+        if layer.bias is not None:
+            yield layer.bias, squared.sum(0)
 
 
 def matrix(view: View, cotangents: Cotangents, size: int | None = None) -> Tensor:

@@ -29,7 +29,7 @@ class View:
     """What curvature is computed of: weights in, logits out.
 
     Attributes:
-        weights: copies of the weight tensors in which the mask has a True entry, in full precision.
+        weights: the weight tensors in which the mask has a True entry, detached, in full precision.
         fixed: everything else that a forward pass reads: other weights, and buffers.
         output: shape of the logits of one example.
         saved: bytes that a forward pass keeps for its backward, per example.
@@ -54,7 +54,7 @@ class View:
         """
         if len(examples) == 0:
             raise BadInput("there are no examples to differentiate on; give at least one")
-        live = named.weights(model)
+        live = named.parameters(model)
         if mask is not None:
             named.same_keys(live, mask)
             mask = {name: m.to(live[name].device) for name, m in mask.items()}
