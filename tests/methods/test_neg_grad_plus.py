@@ -8,6 +8,7 @@ from lacunar import named
 from lacunar.errors import BadInput
 from lacunar.methods.neg_grad_plus import NegGradPlus
 from tests import problems
+from tests.methods import edited
 
 
 def test_one_step_is_the_formula():
@@ -15,6 +16,16 @@ def test_one_step_is_the_formula():
     ours = NegGradPlus(epochs=1, lr=0.1, alpha=0.8, anchor=0.0, batch_size=100)(problem).model
     model = copy.deepcopy(problem.model)
     stays, goes = problem.retain, problem.forget
+    loss = 0.8 * F.cross_entropy(model(stays.x), stays.y) - 0.2 * F.cross_entropy(model(goes.x), goes.y)
+    expected = named.add(named.weights(model), named.gradient(loss, model), -0.1)
+    assert torch.allclose(named.flat(named.weights(ours)), named.flat(expected), atol=1e-6)
+
+
+def test_corrected_rows_are_retained_and_what_they_replace_is_pushed_away():
+    problem = edited.relabelled()
+    ours = NegGradPlus(epochs=1, lr=0.1, alpha=0.8, anchor=0.0, batch_size=100)(problem).model
+    stays, goes = problem.retain + problem.corrected, problem.forget
+    model = copy.deepcopy(problem.model)
     loss = 0.8 * F.cross_entropy(model(stays.x), stays.y) - 0.2 * F.cross_entropy(model(goes.x), goes.y)
     expected = named.add(named.weights(model), named.gradient(loss, model), -0.1)
     assert torch.allclose(named.flat(named.weights(ours)), named.flat(expected), atol=1e-6)

@@ -9,6 +9,7 @@ from lacunar.methods.random_label import RandomLabel
 from lacunar.problem import Problem
 from lacunar.recipe import Recipe
 from tests import problems
+from tests.methods import edited
 
 
 def labels(method, classes, key=0, n=5000):
@@ -54,6 +55,33 @@ def test_forget_examples_are_relabelled_and_retained_ones_are_not(digits):
     assert float((z.argmax(1) == problem.forget.y).double().mean()) < 0.4
     kept = problem.recipe.predict(after, problem.retain)
     assert float((kept.argmax(1) == problem.retain.y).double().mean()) > 0.9
+
+
+def test_corrected_rows_take_the_place_of_forgotten_ones(monkeypatch):
+    whole = edited.relabelled()
+    problem = replace(whole, corrected=whole.corrected.take(torch.arange(8)))
+    taught, original = {}, Recipe.losses
+
+    def labels(self, batch, *_):
+        taught["ids"] = batch.ids
+        return torch.zeros_like(batch.y)
+
+    def losses(self, z, y):
+        taught["y"] = y
+        return original(self, z, y)
+
+    monkeypatch.setattr(RandomLabel, "_labels", labels)
+    monkeypatch.setattr(Recipe, "losses", losses)
+    RandomLabel(epochs=1, batch_size=100)(problem)
+    found = dict(zip(taught["ids"].tolist(), taught["y"].tolist(), strict=True))
+    right = dict(zip(problem.edited.ids.tolist(), problem.edited.y.tolist(), strict=True))
+    left = problem.forget.without(problem.corrected.ids).ids.tolist()
+    assert len(left) == 4 and found == {**right, **dict.fromkeys(left, 0)}
+
+
+def test_nothing_is_left_to_relabel_where_every_row_is_corrected():
+    with pytest.raises(NotApplicable, match=r"every forgotten row has a corrected one.* use fine_tune"):
+        RandomLabel()(edited.relabelled())
 
 
 def test_binary_models_with_one_logit():

@@ -22,6 +22,8 @@ class NegGradPlus(Method):
     .. math:: \min_\theta \alpha \big(L(\theta; D_r) + \tfrac{a}{2} \|\theta - \theta_o\|^2\big)
               - (1 - \alpha) L(\theta; D_f)
 
+    Corrected rows belong to :math:`D_r`; what they replace is pushed away as it was seen, with its wrong values.
+
     Attributes:
         alpha: weight of the retain term, in [0, 1]; 1 is fine-tuning with an anchor. Published: .95 for classes, .97 to
             .9999 for single examples.
@@ -60,7 +62,7 @@ class NegGradPlus(Method):
             descent = problem.loss(model, batch.retain) + 0.5 * self.anchor * distance(model)
             return self.alpha * descent - (1 - self.alpha) * self._pushed(problem.losses(model, batch.forget))
 
-        return problem.descend(model, pair(problem.retain, problem.forget), loss, self)
+        return problem.descend(model, pair(problem.edited, problem.forget), loss, self)
 
     def _pushed(self, losses: Tensor) -> Tensor:
         return losses.mean() if self.cap is None else (losses * (losses.detach() <= self.cap)).mean()

@@ -21,7 +21,8 @@ class RandomLabel(Method):
     r"""Train on everything, with random labels on what must be forgotten.
 
     :math:`\min_\theta L(\theta; D_r \cup \tilde D_f)`, the labels of :math:`\tilde D_f` uniform over all classes but
-    the true one, drawn per example from its id.
+    the one that was seen, drawn per example from its id. A corrected row takes the place of the forgotten one, under
+    its own label: a random label on the same inputs would contradict it.
 
     Attributes:
         redraw: when new labels are drawn: once per "run", every "epoch" or every "batch".
@@ -43,16 +44,21 @@ class RandomLabel(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         if problem.recipe.loss == "squared_error" or problem.forget.y.ndim != 1:
             raise NotApplicable("random_label needs one class label per example; these labels are not classes")
-        gone = problem.forget.ids
+        gone = problem.forget if problem.corrected is None else problem.forget.without(problem.corrected.ids)
+        if not gone:
+            raise NotApplicable(
+                "every forgotten row has a corrected one, which is trained on under its own label, so random_label has "
+                "nothing to relabel; use fine_tune"
+            )
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             z = forward.logits(model, batch.x)
             key = {"run": 0, "epoch": batch.epoch, "batch": batch.step}[self.redraw]
             wrong = self._labels(batch, forward.two_sided(z).shape[1], problem.seed, key)
-            y = torch.where(torch.isin(batch.ids, gone, assume_unique=True), wrong, batch.y)
+            y = torch.where(torch.isin(batch.ids, gone.ids, assume_unique=True), wrong, batch.y)
             return problem.recipe.losses(z, y).mean()
 
-        return problem.descend(model, problem.retain + problem.forget, loss, self)
+        return problem.descend(model, problem.edited + gone, loss, self)
 
     def _labels(self, batch: Batch, classes: int, seed: int, key: int) -> Tensor:
         draw = keyed_integers(seed, key, batch.ids, 1)[:, 0]
