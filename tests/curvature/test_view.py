@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -191,6 +193,21 @@ def test_recurrent_nets_have_products_and_settings_are_restored():
     wanted = torch.autograd.grad(z, list(model.parameters()), head_of("cross_entropy").curve(z.detach(), rows.y, along))
     for name, part in zip(base, wanted, strict=True):
         assert torch.allclose(found[name], part, atol=1e-7), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_recurrent_products_on_a_gpu_are_those_of_the_cpu():
+    # Fused kernels have no double backward and no forward mode: without switching them off this raises.
+    model = Recipe(find("models", "char_lstm", symbols=5, embedding=3, hidden=4)).fresh(0).double()
+    x = torch.randint(0, 5, (3, 6), generator=torch.Generator().manual_seed(0))
+    rows, v = Examples.of(x, x.roll(-1, 1)), named.weights(model)
+    here = [operator(model, rows, Recipe())(v) for operator in (ggn.Operator, hessian.Operator)]
+    was = torch.backends.cudnn.enabled
+    there, moved = copy.deepcopy(model).cuda(), {name: t.cuda() for name, t in v.items()}
+    for operator, wanted in zip((ggn.Operator, hessian.Operator), here, strict=True):
+        found = operator(there, rows.to("cuda"), Recipe())(moved)
+        assert all(torch.allclose(found[name].cpu(), t, rtol=1e-8, atol=1e-10) for name, t in wanted.items())
+    assert torch.backends.cudnn.enabled == was
 
 
 class Spare(nn.Module):

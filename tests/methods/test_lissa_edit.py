@@ -10,6 +10,7 @@ from lacunar.curvature import steps
 from lacunar.errors import NotApplicable
 from lacunar.methods.lissa_edit import LissaEdit
 from tests.methods import edited
+from tests.oracles import curvature as oracle
 
 
 def taken(problem, model) -> torch.Tensor:
@@ -33,6 +34,26 @@ def test_without_normalisation_the_step_is_larger_by_the_number_of_batches():
     whole = taken(problem, LissaEdit(**many)(problem).model)
     batches = taken(problem, LissaEdit(**many, normalisation="batch", batch_size=20)(problem).model)
     assert float(batches.norm() / whole.norm()) == pytest.approx(3.0, rel=0.25)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+def test_the_automatic_step_knows_the_largest_eigenvalue(masked):
+    # Trap 4: public code takes power iteration on a wrongly shifted matrix.
+    problem = edited.relabelled()
+    g = torch.Generator().manual_seed(0)
+    some = {name: torch.rand(w.shape, generator=g) < 0.5 for name, w in named.weights(problem.model).items()}
+    mask = some if masked else None
+    system = steps.System(problem.model, problem.edited, problem.recipe, mask)
+    matrix = oracle.dense_ggn(problem.model, problem.edited, problem.recipe)
+    inside = slice(None) if mask is None else named.flat(mask)
+    largest = float(torch.linalg.eigvalsh(matrix[inside][:, inside])[-1])
+    assert largest <= LissaEdit()._sharpest(system) <= 1.2 * largest * (1 + 1e-5)
+
+
+def test_a_matrix_of_zeros_has_no_largest_eigenvalue(monkeypatch):
+    problem = edited.relabelled()
+    monkeypatch.setattr(steps.ggn, "Operator", lambda *_: lambda v: named.scale(v, 0.0))
+    assert LissaEdit()._sharpest(steps.System(problem.model, problem.edited, problem.recipe)) == 0.0
 
 
 @pytest.mark.parametrize("step", [10.0, 1e-9])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,7 +13,9 @@ from lacunar.curvature import steps
 from lacunar.data import Examples
 from lacunar.errors import BadInput, Diverged, NotApplicable
 from lacunar.methods.do_nothing import DoNothing
+from lacunar.methods.first_order_edit import FirstOrderEdit
 from lacunar.methods.newton_edit import NewtonEdit
+from lacunar.methods.sharpness_select import SharpnessSelect
 from lacunar.problem import Problem
 from lacunar.recipe import Recipe
 from tests.methods import edited
@@ -59,6 +61,16 @@ def test_auto_damping_is_the_best_of_the_grid_on_training_data():
     chosen = edited.mean_loss(NewtonEdit()(problem).model, problem)
     fixed = [edited.mean_loss(NewtonEdit(damping=mu)(problem).model, problem) for mu in steps.DAMPINGS]
     assert chosen == pytest.approx(min(fixed), rel=1e-2)
+
+
+@pytest.mark.parametrize("method", [NewtonEdit(), FirstOrderEdit(), SharpnessSelect()], ids=lambda m: m.name())
+def test_nothing_is_tuned_on_held_out_examples(method):
+    # Trap 13: public step lengths and scales are tuned on test data. A problem has none; validation data are not read.
+    assert "test" not in {f.name for f in fields(Problem)}
+    problem = edited.relabelled()
+    held_out = Examples.of(torch.full((9, 6), 1e6), torch.arange(9) % 3, ids=torch.arange(9) + 10**6)
+    one, other = method(problem), method(replace(problem, validation=held_out))
+    assert named.digest(named.weights(one.model)) == named.digest(named.weights(other.model))
 
 
 def test_logistic_regression_is_finished_in_four_steps():
