@@ -159,6 +159,16 @@ def test_the_grid_is_each_damping_by_itself(curvature, solver):
         assert close(solution.x, dense_solution(model, rows, recipe, gradient, mu, None, curvature), 1e-6)
 
 
+def test_products_are_counted_for_the_whole_grid():
+    model, rows, recipe = nets.net("mlp")
+    gradient = steps.edit_gradient(model, rows, None, recipe)
+    system = steps.System(model, rows, recipe, rtol=1e-6, max_iter=500)
+    found = dict(system.grid(gradient))
+    assert system.operator.made == found[1e-3].iterations > found[10.0].iterations > 0
+    system.checked(gradient, 10.0, found[10.0])
+    assert system.operator.made == found[1e-3].iterations + 1
+
+
 def test_a_solution_of_the_grid_is_measured_and_found_again_if_it_had_drifted():
     model, rows, recipe = nets.net("mlp")
     gradient = steps.edit_gradient(model, rows, None, recipe)

@@ -18,5 +18,8 @@ def test_cost_of_an_outcome():
     assert found["ratio_to_retrain"].value == 0.25
     assert "does not tell" in found["peak_bytes"].note
     assert toy.values(Cost().one(trial))["ratio_to_retrain"] is None
+    assert found["curvature_products"].value is None
+    counted = replace(trial, outcome=replace(trial.outcome, facts={"curvature_products": 7}))
+    assert toy.values(Cost().one(counted))["curvature_products"] == 7
     with pytest.raises(BadInput, match="retrain_seconds"):
         Cost(retrain_seconds=0.0)

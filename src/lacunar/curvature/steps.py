@@ -6,8 +6,9 @@ Everything is in the scale of the sum: a recipe with a mean loss over n examples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -70,6 +71,22 @@ def full_gradient(model: nn.Module, examples: Source, recipe: Recipe, mask: Mask
     return named.add(total, _inside(model, total, mask), penalty(recipe, len(examples)))
 
 
+@dataclass
+class Counted:
+    """A matrix that knows how many products were made with it.
+
+    Attributes:
+        made: so far, whichever solver asked for them.
+    """
+
+    matrix: inverse.Matrix
+    made: int = 0
+
+    def __call__(self, v: Mapping[str, Tensor]) -> Named:
+        self.made += 1
+        return self.matrix(v)
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     r"""The systems :math:`(C_{SS} + (\lambda + n\mu) I)\, x = G_S` of Newton steps, one for each damping :math:`\mu`.
@@ -114,7 +131,7 @@ class System:
         """
         if self.curvature == "ggn" and solver == "cg":
             alphas = [self.alpha(mu) for mu in DAMPINGS]
-            every = shifted(self.operator(), gradient, alphas, mask=self.mask, rtol=self.rtol, max_iter=self.max_iter)
+            every = shifted(self.operator, gradient, alphas, mask=self.mask, rtol=self.rtol, max_iter=self.max_iter)
             found = list(zip(DAMPINGS, every, strict=True))
         else:
             found, solve = [], self._by(gradient, solver)
@@ -132,7 +149,7 @@ class System:
     def checked(self, gradient: Named, damping: float, solution: Solution) -> Solution:
         """A solution of the grid with its residual measured; found again by itself where the recurrence had drifted."""
         size = named.norm(named.keep(gradient, self.mask))
-        there = named.add(self.operator()(solution.x), solution.x, self.alpha(damping))
+        there = named.add(self.operator(solution.x), solution.x, self.alpha(damping))
         error = named.norm(named.add(named.keep(gradient, self.mask), there, -1.0)) / size if size else 0.0
         if error <= DRIFT * self.rtol:
             return replace(solution, iterations=solution.iterations + 1, residual=error)
@@ -148,10 +165,11 @@ class System:
             raise NotApplicable('solver="woodbury" needs a root of the matrix, which the Hessian has not; use "cg"')
         return Root(self.model, self.examples, self.recipe, self.mask)
 
-    def operator(self) -> inverse.Matrix:
-        """Products with C."""
+    @cached_property
+    def operator(self) -> Counted:
+        """Products with C, counted."""
         of = ggn.Operator if self.curvature == "ggn" else hessian.Operator
-        return of(self.model, self.examples, self.recipe, self.mask)
+        return Counted(of(self.model, self.examples, self.recipe, self.mask))
 
     def block(self, like: Named) -> Tensor:
         """C on the selected weights, ``[s, s]`` float64."""
@@ -163,7 +181,7 @@ class System:
             )
         if self.curvature == "ggn":
             return ggn.dense(self.model, self.examples, self.recipe, self.mask)
-        operator, columns = self.operator(), []
+        operator, columns = self.operator, []
         for place in inside.nonzero().reshape(-1):
             unit = torch.zeros(len(inside), device=inside.device)
             unit[place] = 1.0
@@ -184,7 +202,7 @@ class System:
                 named.apply(lambda g, c: g / (c + self.alpha(mu)), gradient, diagonal), 0, 0.0, True
             )
         how: dict[str, Any] = {"mask": self.mask, "rtol": self.rtol, "max_iter": self.max_iter}
-        operator = self.operator()
+        operator = self.operator
         return lambda mu: inverse.cg(operator, gradient, self.alpha(mu), diagonal=diagonal, **how)
 
 

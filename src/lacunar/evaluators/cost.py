@@ -27,6 +27,7 @@ class Cost(PerTrial):
         "steps": Measure("optimiser steps", "[0, inf)", "lower"),
         "examples_seen": Measure("examples in all batches, both streams of a pair counted", "[0, inf)", "lower"),
         "peak_bytes": Measure("highest memory meanwhile", "[0, inf)", "lower", "bytes"),
+        "curvature_products": Measure("products with Hessian or Gauss-Newton matrix", "[0, inf)", "lower"),
         "ratio_to_retrain": Measure("seconds / seconds of one retraining", "[0, inf)", "lower"),
     }
 
@@ -39,6 +40,7 @@ class Cost(PerTrial):
     def one(self, trial: Trial) -> list[Measurement]:
         outcome = trial.outcome
         peak = outcome.peak_bytes
+        products = outcome.facts.get("curvature_products")
         ratio = None if self.retrain_seconds is None else outcome.seconds / self.retrain_seconds
         return [
             self.says("seconds", outcome.seconds),
@@ -46,5 +48,6 @@ class Cost(PerTrial):
             self.says("steps", float(outcome.steps)),
             self.says("examples_seen", float(outcome.examples_seen)),
             self.says("peak_bytes", peak, note="the system does not tell" * (peak is None)),
+            self.says("curvature_products", products, note="the method counts none" * (products is None)),
             self.says("ratio_to_retrain", ratio, note="no retraining was timed" * (ratio is None)),
         ]

@@ -67,7 +67,7 @@ class LissaEdit(Method):
 
     def _sharpest(self, system: steps.System) -> float:
         ones = {name: torch.ones_like(w) for name, w in named.weights(system.model).items()}
-        times, v, found = system.operator(), named.keep(ones, system.mask), 0.0
+        times, v, found = system.operator, named.keep(ones, system.mask), 0.0
         for _ in range(POWER_STEPS):
             moved = times(v)
             found = named.norm(moved) / named.norm(v)

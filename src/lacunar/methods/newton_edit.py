@@ -10,6 +10,7 @@ from torch import nn
 from lacunar import named
 from lacunar.curvature import steps
 from lacunar.curvature.inverse import Solution
+from lacunar.curvature.steps import System
 from lacunar.errors import BadInput, Diverged
 from lacunar.method import Method
 from lacunar.methods._errors import of_errors
@@ -17,6 +18,9 @@ from lacunar.methods._head import on_head
 from lacunar.methods._subset import subset
 from lacunar.named import Named
 from lacunar.problem import Problem
+
+PRODUCTS = "curvature_products"
+"""Under which name an outcome's facts hold how many products with the curvature were made."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,13 @@ class NewtonEdit(Method):
                 problem.run.notes.append(f"newton step {step + 1}: no row is predicted wrongly, so none is edited")
                 break
             gradient = self._gradient(model, now, step)
-            mu, solution = self._solution(model, now, gradient)
+            free = now.movable(model)
+            system = System(model, now.edited, now.recipe, free, self.curvature, self.rtol, self.max_iter)
+            mu, solution = self._solution(system, now, gradient)
+            problem.run.facts[PRODUCTS] = problem.run.facts.get(PRODUCTS, 0) + system.operator.made
             problem.move(model, named.scale(solution.x, -1.0))
             problem.run.notes.append(
-                f"newton step {step + 1}: damping {mu:g} per example, {self._cost(solution)}, relative residual "
+                f"newton step {step + 1}: damping {mu:g} per example, {self._cost(system)}, relative residual "
                 f"{solution.residual:.1e}, length {named.norm(solution.x):.3g}"
             )
         return model
@@ -99,20 +106,18 @@ class NewtonEdit(Method):
             raise Diverged(f"the gradient of the edit is not finite in {', '.join(bad)}")
         return gradient
 
-    def _solution(self, model: nn.Module, problem: Problem, gradient: Named) -> tuple[float, Solution]:
-        free = problem.movable(model)
-        system = steps.System(model, problem.edited, problem.recipe, free, self.curvature, self.rtol, self.max_iter)
+    def _solution(self, system: System, problem: Problem, gradient: Named) -> tuple[float, Solution]:
         if self.damping != "auto":
             return self.damping, self._needed(system.solved(gradient, self.damping, self.solver))
         found = dict(system.grid(gradient, self.solver))
         updates = ((mu, named.scale(solution.x, -1.0)) for mu, solution in found.items())
         few = subset(problem.edited, problem.seed)
-        mu, _ = steps.least(model, few, problem.recipe, updates, free)
+        mu, _ = steps.least(system.model, few, problem.recipe, updates, system.mask)
         return mu, self._needed(system.checked(gradient, mu, found[mu]) if self.solver == "cg" else found[mu])
 
-    def _cost(self, solution: Solution) -> str:
+    def _cost(self, system: System) -> str:
         if self.solver == "cg":
-            return f"{solution.iterations} curvature products (2 to 3 gradient passes each)"
+            return f"{system.operator.made} curvature products (2 to 3 gradient passes each)"
         if self.solver == "diagonal":
             return "one probe of the diagonal (1 gradient pass)"
         each = "1 gradient pass per logit" if self.curvature == "ggn" else "1 curvature product per weight"
