@@ -270,6 +270,13 @@ def test_out_of_memory_halves_the_chunk(monkeypatch, error, name, way):
         per_example.squared_sum(model, examples, recipe)
 
 
+def test_other_errors_of_an_ordinary_pass_are_not_hidden(monkeypatch):
+    # Warnings are errors here: going on one example at a time would warn.
+    monkeypatch.setattr(passes._Pass, "_at_once", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
+    with pytest.raises(RuntimeError, match="broken"):
+        per_example.squared_sum(*net("mlp"))
+
+
 def test_dict_inputs_and_other_losses():
     torch.manual_seed(0)
     x, y = torch.randn(N, 5), torch.arange(N) % 2
