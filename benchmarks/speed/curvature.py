@@ -1,8 +1,10 @@
 """Per-example squares, diagonals and inverse products: ours against the obvious and the public way.
 
-``python -m benchmarks.speed.curvature`` (about six minutes on a quiet machine, one thread) checks that results are
-equal, measures, and writes curvature.jsonl and curvature.md; ``... tables`` only renews the page. Inputs are random
-images, since time does not depend on what is in them; the solves use a net trained on digits.
+``python -m benchmarks.speed.curvature`` (about eight minutes on a quiet machine, one thread) checks that results are
+equal, measures, and writes curvature.jsonl and curvature.md; ``... linear columns`` measures these parts again and
+leaves the others as they are, ``... tables`` only renews the page. Inputs are random images, since time does not depend
+on what is in them; the solves use a net trained on digits, the part "columns" reads Enron and Adult from the folder
+that LACUNAR_DATA names.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.speed.columns import columns
+from benchmarks.speed.curvature_page import RTOL, page
 from tests.oracles import curvature as oracle
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
@@ -35,7 +40,7 @@ from lacunar.recipe import Recipe
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "curvature.jsonl", HERE / "curvature.md"
-EQUAL, RTOL = 1e-4, 1e-3
+EQUAL = 1e-4
 
 Rows = list[dict[str, Any]]
 Ways = Mapping[str, Callable[[], Named]]
@@ -91,27 +96,41 @@ def equal(ways: Ways, free: tuple[str, ...] = ()) -> float:
 
 
 def squares() -> Rows:
-    """Sums of squared per-example gradients: conv nets and a net of Linear layers."""
+    """Sums of squared per-example gradients of nets with convolutions."""
     rows: Rows = []
-    cases = {
-        "resnet8, 3x32x32": ("resnet:depth=8", (3, 32, 32), 128),
-        "small_cnn, 1x28x28": ("small_cnn", (1, 28, 28), 128),
-        "mlp 784-256-256-10": ("mlp:hidden=256,depth=2", (784,), 512),
-    }
-    for case, (line, shape, n) in cases.items():
-        model, recipe = fresh(line, shape)
-        examples = images(n, shape)
-        given = (model, examples, recipe)
-        ways: dict[str, Callable[[], Named]] = {
-            "ours": lambda given=given: per_example.squared_sum(*given),
-            "loop of one": lambda given=given: loop_of_one(*given),
-            "graph walk, batch 128": lambda given=given: oracle.graph_walk(*given, 128),
-            "one gradient": lambda given=given: one_gradient(*given),
-        }
-        if line.startswith("mlp"):
-            ways["vmap, nothing in closed form"] = lambda given=given: plain_vmap(*given)
-        rows += raced("squares", case, n, ways, equal(ways, ("one gradient",)))
+    for case, line, shape in (
+        ("resnet8, 3x32x32", "resnet:depth=8", (3, 32, 32)),
+        ("small_cnn, 1x28x28", "small_cnn", (1, 28, 28)),
+    ):
+        ways = of_squares(*fresh(line, shape), 128, shape)
+        rows += raced("squares", case, 128, ways, equal(ways, ("one gradient",)))
     return rows
+
+
+def linear() -> Rows:
+    """The same of a net of Linear layers, which all have a closed form."""
+    rows: Rows = []
+    for n in (512, 4096):
+        model, recipe = fresh("mlp:hidden=256,depth=2", (784,))
+        ways = of_squares(model, recipe, n, (784,))
+        if n == 512:
+            examples = images(n, (784,))
+            ways["vmap, nothing in closed form"] = lambda m=model, e=examples, r=recipe: plain_vmap(m, e, r)
+        else:
+            del ways["graph walk, batch 128"]
+        rows += raced("linear", f"mlp 784-256-256-10, {n:,} examples", n, ways, equal(ways, ("one gradient",)))
+    return rows
+
+
+def of_squares(model: nn.Module, recipe: Recipe, n: int, shape: tuple[int, ...]) -> dict[str, Callable[[], Named]]:
+    """Ways to sum the squares of n examples, and the floor."""
+    given = (model, images(n, shape), recipe)
+    return {
+        "ours": lambda: per_example.squared_sum(*given),
+        "loop of one": lambda: loop_of_one(*given),
+        "graph walk, batch 128": lambda: oracle.graph_walk(*given, 128),
+        "one gradient": lambda: one_gradient(*given),
+    }
 
 
 def diagonals() -> Rows:
@@ -255,66 +274,34 @@ def influence() -> Rows:
     return [{**row, "cosine": cosine} for row in raced("influence", "resnet8, 3x32x32", m + 2, ways, apart)]
 
 
-def page(rows: Rows) -> str:
-    """The results as Markdown."""
-    parts = [
-        "# Curvature: cost of one pass, and of a solve",
-        "",
-        "One thread, processor seconds; ratios within interleaved rounds: median (range). What is compared was",
-        "first checked to be equal. Made from curvature.jsonl by `python -m benchmarks.speed.curvature tables`.",
-        "",
-    ]
-    for what, baseline, title in (
-        ("squares", "loop of one", "Sum of squared per-example gradients (empirical Fisher diagonal)"),
-        ("diagonals", "one gradient", "Gauss-Newton and Hessian"),
-        ("influence", "published, loop of one", "Influence of 256 examples"),
-    ):
-        parts += [f"## {title}", "", *_raced([row for row in rows if row["what"] == what], baseline), ""]
-    parts += ["## Error of diagonal estimates", "", *_estimates([r for r in rows if r["what"] == "estimates"]), ""]
-    parts += ["## Products of a solve", "", *_solves([r for r in rows if r["what"] == "solves"]), ""]
-    return "\n".join(parts)
+PARTS: dict[str, Callable[[], Rows]] = {
+    "squares": squares,
+    "linear": linear,
+    "diagonals": diagonals,
+    "influence": influence,
+    "estimates": lambda: estimates(digits()),
+    "solves": lambda: solves(digits()),
+    "columns": columns,
+}
 
 
-def _raced(rows: Rows, baseline: str) -> list[str]:
-    lines = [
-        f"| case | way | ms per example | times faster than: {baseline} | in gradients |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for case in dict.fromkeys(row["case"] for row in rows):
-        part = [row for row in rows if row["case"] == case]
-        names = sorted({row["variant"] for row in part})
-        for name in names:
-            cost = timing.median(part, name) / part[0]["examples"] * 1e3
-            floor = timing.ratio(part, name, "one gradient") if "one gradient" in names else ""
-            lines.append(f"| {case} | {name} | {cost:.3g} | {timing.ratio(part, baseline, name)} | {floor} |")
-    if rows and "cosine" in rows[0]:
-        lines += ["", f"Cosine of the published result with the exact one: {rows[0]['cosine']:.3f}."]
-    return lines
-
-
-def _estimates(rows: Rows) -> list[str]:
-    head = f"Digits MLP with {rows[0]['weights']} weights, {rows[0]['examples']} examples, against the exact diagonal."
-    lines = [head, "", "| estimate | relative l2 error | overlap of the top 10 % |", "| --- | --- | --- |"]
-    return lines + [f"| {row['variant']} | {row['error']:.2f} | {row['overlap']:.2f} |" for row in rows]
-
-
-def _solves(rows: Rows) -> list[str]:
-    head = (
-        f"Gauss-Newton matrix of the same net on all {rows[0]['examples']} examples, largest eigenvalue "
-        f"{rows[0]['sharpest']:.0f}; the damping is per example, and a product goes over all examples."
-    )
-    lines = [head, "", "| damping | solver | products | relative residual |", "| --- | --- | --- | --- |"]
-    return lines + [f"| {r['damping']:g} | {r['variant']} | {r['products']} | {r['residual']:.1e} |" for r in rows]
+def measured(parts: list[str]) -> Rows:
+    """These parts measured anew, each part with the conditions it was measured under; the others as they were."""
+    old = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    kept = [row for row in old if row.get("part", row["what"]) not in parts]
+    new = [{"what": "conditions", "part": part, **timing.conditions()} for part in parts]
+    return [*kept, *new, *(row for part in parts for row in PARTS[part]())]
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and write, or renew the page only (``tables``)."""
+    """Measure and write some parts or all, or renew the page only (``tables``)."""
     torch.set_num_threads(1)
     if arguments != ["tables"]:
-        problem = digits()
-        rows = [*squares(), *diagonals(), *influence(), *estimates(problem), *solves(problem)]
-        lines = [{"what": "conditions", **timing.conditions()}, *rows]
-        write_text(RESULTS, "".join(json.dumps(line) + "\n" for line in lines))
+        if unknown := set(arguments) - set(PARTS):
+            raise SystemExit(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        with threadpool_limits(1):
+            rows = measured(arguments or list(PARTS))
+        write_text(RESULTS, "".join(json.dumps(line) + "\n" for line in rows))
     rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
     write_text(PAGE, page(rows))
 
