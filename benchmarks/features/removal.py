@@ -1,7 +1,7 @@
 """Certified removal of columns against retraining: residual, noise, utility of what is released, time, budget.
 
 ``python -m benchmarks.features.removal run`` writes results.jsonl and environment.json beside this file;
-``... tables`` prints the tables of what is there. Data come from the folder that LACUNAR_DATA names.
+``... tables`` writes removal.md from what is there. Data come from the folder that LACUNAR_DATA names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from lacunar.data import Examples
 from lacunar.datasource import Splits
 from lacunar.edits import blank
 from lacunar.exact_unlearners.certified_linear import CertifiedLinear
+from lacunar.files import write_text
+from lacunar.lab.table import Estimate
+from lacunar.report.experiment import plus_minus
+from lacunar.report.table import Table, markdown
 from lacunar.rng import numpy_stream
 
 HERE = Path(__file__).parent
@@ -180,34 +184,83 @@ def rows(cases: Sequence[Case] = CASES, seeds: Sequence[int] = SEEDS, rounds: in
 
 
 def page(found: Sequence[dict[str, Any]]) -> str:
-    """The tables as Markdown: medians over seeds."""
-    lines = [
-        "| data, columns, noise | residual: unchanged / edit / L-BFGS warm | sigma | macro-F1: released / retrained / "
-        "occluded | majority class | seconds: edit / Newton / L-BFGS cold / warm |",
-        "|---|---|---|---|---|---|",
-    ]
+    """The tables as Markdown."""
     requests = [row for row in found if row["what"] == "request"]
-    for key in dict.fromkeys((r["dataset"], r["columns"], r["mechanism"]) for r in requests):
-        part = [r for r in requests if (r["dataset"], r["columns"], r["mechanism"]) == key]
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for row in requests:
+        groups.setdefault((row["dataset"], row["columns"], row["mechanism"]), []).append(row)
+    tables = [_certificates(groups), _utilities(groups), _budgets([row for row in found if row["what"] == "budget"])]
+    return "\n".join(markdown(table) for table in tables if table.rows)
 
-        def median(of: Callable[[dict[str, Any]], float], part: Sequence[dict[str, Any]] = part) -> str:
-            return f"{np.median([of(row) for row in part]):.3g}"
 
-        residuals = [median(lambda r, n=n: r[f"residual_{n}"]) for n in ("unchanged", "edit", "lbfgs_warm")]
-        utility = [median(lambda r, n=n: r[n]["macro_f1"]) for n in ("released", "retrained", "occluded")]
-        names = ("edit", "retrain, newton", "retrain, l-bfgs", "retrain warm, l-bfgs")
-        seconds = [median(lambda r, n=n: r["seconds"][n]) for n in names]
-        cells = [", ".join(str(k) for k in key), " / ".join(residuals), median(lambda r: r["sigma"])]
-        cells += [" / ".join(utility), median(lambda r: r["majority"]), " / ".join(seconds)]
-        lines.append("| " + " | ".join(cells) + " |")
-    for row in (r for r in found if r["what"] == "budget"):
-        lines.append(
-            f"\n{row['dataset']}, seed {row['seed']}: after {row['requests']} requests {row['spent']:.4f} spent, "
-            f"{row['left']:.4f} left; residuals (median, 90 %, largest) "
-            + ", ".join(f"{q:.1e}" for q in row["residual_quantiles"])
-            + f" under a tolerance of {row['tolerance']:.1e}."
+Groups = dict[tuple[str, int, str], list[dict[str, Any]]]
+RESIDUALS = ("unchanged", "edit", "lbfgs", "lbfgs_warm")
+TIMES = ("edit", "retrain, newton", "retrain, l-bfgs", "retrain warm, l-bfgs")
+
+
+def _case(key: tuple[str, int, str]) -> tuple[str, ...]:
+    return key[0], str(key[1]), key[2]
+
+
+def _certificates(groups: Groups) -> Table:
+    rows = []
+    for key, part in groups.items():
+        residuals = (f"{np.median([row[f'residual_{name}'] for row in part]):.1e}" for name in RESIDUALS)
+        worst = f"{max(row['residual_edit'] for row in part):.1e}"
+        seconds = (f"{np.median([row['seconds'][name] for row in part]):.2g}" for name in TIMES)
+        rows.append((*_case(key), *residuals, worst, f"{np.median([row['sigma'] for row in part]):.1e}", *seconds))
+    heads = ("data", "columns", "noise", "unchanged", "edit", "L-BFGS", "warm L-BFGS", "edit, worst", "sigma")
+    times = ("edit, s", "Newton, s", "L-BFGS, s", "warm L-BFGS, s")
+    note = "Norm of the gradient on the edited data (medians over seeds, and the worst edit), and processor seconds."
+    return Table("Residual and time", (*heads, *times), tuple(rows), note)
+
+
+def _utilities(groups: Groups) -> Table:
+    rows = []
+    for key, part in groups.items():
+
+        def told(of: Callable[[dict[str, Any]], float], part: Sequence[dict[str, Any]] = part) -> str:
+            return plus_minus(Estimate.of(of(row) for row in part))
+
+        cells = [
+            told(lambda row, model=model, name=name: row[model][name])
+            for name in ("macro_f1", "accuracy", "pr_auc")
+            for model in ("released", "retrained", "occluded")
+        ]
+        gap = told(lambda row: row["released"]["loss"] - row["retrained"]["loss"])
+        rows.append((*_case(key), *cells, f"{part[0]['majority']:.3f}", gap))
+    names = [
+        f"{name}: {model}"
+        for name in ("macro-F1", "accuracy", "PR-AUC")
+        for model in ("released", "retrained", "occluded")
+    ]
+    heads = ("data", "columns", "noise", *names, "accuracy of the majority", "loss: released - retrained")
+    n = len(next(iter(groups.values()), []))
+    return Table(
+        "Worth of the models on edited test data",
+        heads,
+        tuple(rows),
+        f"Mean and half of a 95 % interval, n = {n} seeds.",
+    )
+
+
+def _budgets(found: Sequence[dict[str, Any]]) -> Table:
+    rows = tuple(
+        (
+            row["dataset"],
+            str(row["seed"]),
+            str(row["requests"]),
+            *(f"{q:.1e}" for q in row["residual_quantiles"]),
+            f"{row['tolerance']:.1e}",
+            f"{row['spent']:.4f}",
+            f"{row['left']:.4f}",
+            str(row["retrainings"]),
         )
-    return "\n".join(lines)
+        for row in found
+    )
+    residuals = ("residual, median", "90 %", "largest", "tolerance")
+    heads = ("data", "seed", "requests", *residuals, "mu spent", "mu left", "retrainings")
+    return Table("The budget after many requests of one column each", heads, rows)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -217,7 +270,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "run":
         torch.set_num_threads(1)
         timing.write(HERE, rows(), timing.conditions())
-    print(page(timing.read(HERE)))
+    print(write_text(HERE / "removal.md", "# Removing columns\n\n" + page(timing.read(HERE))))
 
 
 if __name__ == "__main__":
