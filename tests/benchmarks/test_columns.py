@@ -51,7 +51,8 @@ def test_a_part_is_measured_anew_and_the_others_are_kept(tmp_path, monkeypatch):
     results = tmp_path / "curvature.jsonl"
     monkeypatch.setattr(curvature, "RESULTS", results)
     monkeypatch.setattr(curvature, "PARTS", {part: lambda part=part: [{"what": part, "n": 1}] for part in "ab"})
-    results.write_text('{"what": "conditions"}\n{"what": "a", "n": 0}\n{"what": "b", "n": 0}\n')
+    old = '{"what": "conditions"}\n{"what": "conditions", "part": "b"}\n{"what": "a", "n": 0}\n{"what": "b", "n": 0}\n'
+    results.write_text(old)
     rows = curvature.measured(["b"])
     assert [(r["what"], r.get("part"), r.get("n")) for r in rows] == [
         ("conditions", None, None), ("a", None, 0), ("conditions", "b", None), ("b", None, 1),
