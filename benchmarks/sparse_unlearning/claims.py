@@ -19,6 +19,7 @@ from lacunar.report.table import Table, markdown
 FOLDERS = {"random_tenth": "a random tenth", "one_class": "one class"}
 PICKS = {"published": 0, "searched": -1}
 SPARSE, DENSE = 95.0, 0.0
+TERMS = ("prop2_travel", "prop2_sharpness", "prop2_scale", "prop2_error", "prop2_floor")
 
 
 def paired(one: Estimate, other: Estimate) -> Estimate:
@@ -101,11 +102,10 @@ def schedules(comparison: Comparison) -> Table:
 
 def proposition(found: dict[float, Comparison]) -> Table:
     """The terms of Proposition 2 by sparsity, with their rank correlation to the distance."""
-    names = ("prop2_travel", "prop2_sharpness", "prop2_scale", "prop2_error", "prop2_floor")
     rows = []
     for s, comparison in found.items():
         row = variants(comparison, "grad_ascent")[0]
-        rows.append((f"{s:g} %", *(plus_minus(row.values[name]) for name in names)))
+        rows.append((f"{s:g} %", *(plus_minus(row.values[name]) for name in TERMS)))
     scale, error = (
         [variants(c, "grad_ascent")[0].values[name].values for c in found.values()]
         for name in ("prop2_scale", "prop2_error")
@@ -117,7 +117,7 @@ def proposition(found: dict[float, Comparison]) -> Table:
     note = (
         f"{_note(found)} Spearman correlation of scale and error over the sparsities: {plus_minus(Estimate.of(ranks))}."
     )
-    return Table("Proposition 2, gradient ascent", ("sparsity", *names), tuple(rows), note)
+    return Table("Proposition 2, gradient ascent", ("sparsity", *TERMS), tuple(rows), note)
 
 
 def _panel(comparison: Comparison, row: Row) -> tuple[str, ...]:
