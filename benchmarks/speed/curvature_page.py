@@ -22,8 +22,8 @@ NOTES = {
     ),
     "columns": (
         "The gradient is that of the data without some columns, at the weights that were trained with them: the step",
-        "is the edit, the same to 1e-4 in all three ways. Conjugate gradients pay where the Hessian is large, not where",
-        "it is small (Adult has 105 columns).",
+        "is the edit, the same to 1e-4 in all three ways. Conjugate gradients pay where the Hessian is large, not",
+        "where it is small (Adult has 105 columns).",
         "",
     ),
 }
