@@ -18,6 +18,7 @@ from lacunar.pruner import Pruner
 from lacunar.recipe import Recipe
 from lacunar.rng import stream
 from lacunar.run import Run
+from lacunar.scope import Counts
 from lacunar.weights import model_state
 
 Rewind = int | str
@@ -31,6 +32,7 @@ def train_pruned(
     rewind: Rewind,
     seed: int,
     *,
+    counts: Counts | None = None,
     finetune: Recipe | None = None,
     validation: Source | None = None,
     run: Run | None = None,
@@ -44,6 +46,7 @@ def train_pruned(
     Args:
         rewind: an epoch (8 is published for CIFAR-10, 5 for ImageNet), "init" for the initial weights (lottery
             tickets), or "none" for the trained ones; then ``finetune`` follows instead of training.
+        counts: how many weights stay live instead of the pruner's ``sparsity``; see :meth:`Pruner.mask`.
         finetune: how masked weights are trained on with rewind="none"; None leaves them as they are.
         validation: examples that are neither trained on nor judged with. Given, the weights of the final training's
             best epoch on them remain, as in published code; else those of the last epoch.
@@ -56,7 +59,7 @@ def train_pruned(
     """
     first = pruner.scores == "initial"
     back = "init" if first else rewind
-    making = _Making(recipe, examples, pruner, back, seed, finetune, validation, run)
+    making = _Making(recipe, examples, pruner, back, seed, finetune, validation, run, counts=counts)
     start = recipe.fresh(seed).to(examples.on)
     if first:
         return making.finish(start, start)
@@ -112,6 +115,7 @@ class _Making:
     validation: Source | None
     run: Run | None
     within: Mapping[str, Tensor] | None = None
+    counts: Counts | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rewind, str) and self.rewind not in ("init", "none"):
@@ -135,7 +139,9 @@ class _Making:
             return self._again(pruned, rewound, mask, [])
 
         rng = stream(self.seed, "prune")
-        mask = self.pruner.mask(scored, self.examples, rng, recipe=self.recipe, within=self.within, retrain=retrain)
+        mask = self.pruner.mask(
+            scored, self.examples, rng, self.counts, recipe=self.recipe, within=self.within, retrain=retrain
+        )
         return self._again(scored, rewound, mask, self._best()), mask
 
     def _again(self, trained: nn.Module, rewound: nn.Module, mask: Mask, callbacks: Sequence[Callback]) -> nn.Module:

@@ -1,11 +1,16 @@
 import dataclasses
 
+import pytest
 import torch
 
 from lacunar import named
+from lacunar.errors import NotApplicable
 from lacunar.methods.random_weights import RandomWeights
 from lacunar.methods.retrain import Retrain
-from lacunar.rng import seed_of
+from lacunar.pruners.global_magnitude import GlobalMagnitude
+from lacunar.rng import seed_of, stream
+from lacunar.run import Run
+from lacunar.train_pruned import train_pruned
 from tests import problems
 
 
@@ -24,6 +29,32 @@ def test_a_pruned_model_is_retrained_under_its_mask():
     after = named.weights(Retrain()(problem).model)
     assert all(not after[n][~m].any() for n, m in problem.mask.items())
     assert all((after[n][m] != 0).all() for n, m in problem.mask.items() if after[n].ndim > 1)
+
+
+def test_a_fresh_mask_comes_from_what_stays_alone():
+    problem = problems.problem("images", seed=2)
+    pruner = GlobalMagnitude(sparsity=0.7)
+    mask = pruner.mask(problem.recipe.fresh(0), None, stream(0, "mask"))
+    named.write(problem.model, named.keep(named.weights(problem.model), mask))
+    problem = dataclasses.replace(problem, mask=mask)
+    outcome = Retrain(mask="fresh")(problem)
+    seed = seed_of(2, "retrain")
+    model, found = train_pruned(problem.recipe, problem.retain, pruner, "init", seed, run=Run())
+    assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(model))
+    assert all(torch.equal(outcome.mask[n], found[n]) for n in found)
+    assert named.live(outcome.mask) == named.live(mask)
+    assert any(bool((outcome.mask[n] != m).any()) for n, m in mask.items())
+
+
+def test_a_fresh_mask_needs_a_pruned_model_and_all_its_weights():
+    with pytest.raises(NotApplicable, match="needs a pruned model, and this one is dense"):
+        Retrain(mask="fresh")(problems.problem("vectors"))
+    problem = problems.problem("images")
+    mask = GlobalMagnitude(sparsity=0.5).mask(problem.model, None, stream(0, "mask"))
+    named.write(problem.model, named.keep(named.weights(problem.model), mask))
+    held = {name: torch.zeros_like(m) for name, m in mask.items()}
+    with pytest.raises(NotApplicable, match="cannot leave weights outside where"):
+        Retrain(mask="fresh")(dataclasses.replace(problem, mask=mask, where=held))
 
 
 def test_random_weights_forget_everything(digits):

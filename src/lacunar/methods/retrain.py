@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from torch import nn
 
+from lacunar.errors import NotApplicable
 from lacunar.method import Method
 from lacunar.methods._fresh import fresh_like
 from lacunar.problem import Problem
+from lacunar.pruner import Pruner
+from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.rng import seed_of
+from lacunar.train_pruned import train_pruned
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,24 @@ class Retrain(Method):
     Where rows were corrected instead of deleted, the corrected rows are trained on as well.
 
     A pruned model is retrained under its own mask. That mask was found with the forgotten data present, so this is the
-    published same-sparsity oracle, not exact deletion of the topology.
+    published same-sparsity oracle, not exact deletion of the topology; ``mask="fresh"`` is.
+
+    Attributes:
+        mask: "keep" the mask of the problem, or find a "fresh" one with as many live weights, from what stays alone.
+        pruner, rewind: how the fresh mask is found, see :func:`~lacunar.train_pruned.train_pruned`; its counts are
+            those of the problem's mask, whatever the pruner's ``sparsity``.
     """
 
     paper: ClassVar[str] = "the definition of exact unlearning; Cao and Yang, Towards Making Systems Forget, S&P 2015"
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "retraining"})
 
+    mask: Literal["keep", "fresh"] = "keep"
+    pruner: Pruner = field(default_factory=GlobalMagnitude)
+    rewind: int | str = "init"
+
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
+        if self.mask == "fresh":
+            return self._anew(model, problem)
         return problem.recipe.fit(
             problem.edited,
             seed_of(problem.seed, "retrain"),
@@ -35,3 +50,14 @@ class Retrain(Method):
             where=problem.where,
             run=problem.run,
         )
+
+    def _anew(self, model: nn.Module, problem: Problem) -> nn.Module:
+        if problem.mask is None:
+            raise NotApplicable('retrain with mask="fresh" needs a pruned model, and this one is dense')
+        if problem.where is not None and any(not bool(w.all()) for w in problem.where.values()):
+            raise NotApplicable('retrain with mask="fresh" prunes all over, so it cannot leave weights outside where=')
+        seed, counts = seed_of(problem.seed, "retrain"), self.pruner.counts_of(model, problem.mask)
+        retrained, problem.run.mask = train_pruned(
+            problem.recipe, problem.edited, self.pruner, self.rewind, seed, counts=counts, run=problem.run
+        )
+        return retrained
