@@ -38,7 +38,7 @@ peers.jsonl, whose first line holds versions, processor and load.
 SECTIONS = {
     "fisher_forgetting": (
         f"The default: every label of {WALKED} examples, weighted by its probability. The public ways make the same\n"
-        "Fisher diagonal and stop there; ours adds the noise as well. What walking the graph costs grows with the batch.",
+        "Fisher diagonal and stop there; ours adds the noise as well. The cost of a walk grows with the batch.",
         (ONE, WALK),
     ),
     "influence": (
