@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import random
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -31,16 +32,26 @@ GRID = [
 ]
 
 
-def quick(name: str) -> Method:
+def choices_of(name: str) -> list[tuple[str, str]]:
+    """Every setting of a method that is one of a few words, with each of its words."""
+    hints = get_type_hints(catalog.plugin_class("methods", name))
+    return [(key, word) for key, hint in hints.items() if get_origin(hint) is Literal for word in get_args(hint)]
+
+
+CHOICES = [pytest.param(m, *c, id=f"{m}-{'-'.join(c)}") for m in METHODS for c in choices_of(m)]
+
+
+def quick(name: str, **settings: Any) -> Method:
     """The method with few epochs, where it has epochs; everything else as by default."""
     fields = {f.name for f in dataclasses.fields(catalog.plugin_class("methods", name))}
-    return catalog.find("methods", name, **{k: v for k, v in {"epochs": 2, "batch_size": 8}.items() if k in fields})
+    few = {k: v for k, v in {"epochs": 2, "batch_size": 8}.items() if k in fields}
+    return catalog.find("methods", name, **few, **settings)
 
 
-def run(name: str, problem: Problem) -> Outcome:
+def run(name: str, problem: Problem, **settings: Any) -> Outcome:
     """The outcome, or a skip when the method says why it does not apply here."""
     try:
-        return quick(name)(problem)
+        return quick(name, **settings)(problem)
     except NotApplicable as why:
         assert str(why)
         pytest.skip(str(why))
@@ -161,6 +172,24 @@ def test_only_weights_in_where_move(name, case):
     after = named.weights(run(name, dataclasses.replace(problem, where=where)).model)
     for key, w in weights.items():
         assert torch.equal(after[key][~where[key]], w[~where[key]])
+
+
+@pytest.mark.parametrize("case", ["vectors", "images"])
+@pytest.mark.parametrize(("name", "setting", "word"), CHOICES)
+def test_every_choice_keeps_the_mask_and_all_layers_but_the_last(name, setting, word, case):
+    problem = problems.problem(case, masked=True)
+    before = named.weights(problem.model)
+    where = {k: m & (k in list(before)[-2:]) for k, m in problem.mask.items()}
+    after = named.weights(run(name, dataclasses.replace(problem, where=where), **{setting: word}).model)
+    for key, w in before.items():
+        assert torch.equal(after[key][~where[key]].view(torch.int32), w[~where[key]].view(torch.int32))
+
+
+@pytest.mark.parametrize(("name", "setting", "word"), CHOICES)
+def test_every_choice_keeps_the_mask(name, setting, word):
+    outcome = run(name, problems.problem("vectors", masked=True), **{setting: word})
+    for key, w in named.weights(outcome.model).items():
+        assert not bool(w[~outcome.mask[key]].any())
 
 
 @pytest.mark.parametrize("name", METHODS)

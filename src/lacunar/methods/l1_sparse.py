@@ -45,7 +45,8 @@ class L1Sparse(Method):
         sticky_from: progress from which on zeros of matrices stay zero ("proximal" only); None never.
         per_epoch: keep the penalty constant within an epoch, as published code does.
 
-    Departures from the paper: the penalty fades per step unless ``per_epoch``; the proximal solver is ours.
+    Departures from the paper: the penalty fades per step unless ``per_epoch``; the proximal solver is ours; a schedule
+    is one of four names, where published code takes any callable.
     """
 
     paper: ClassVar[str] = "Jia et al., Model Sparsity Can Simplify Machine Unlearning, NeurIPS 2023, arXiv:2304.04934"
@@ -95,7 +96,7 @@ class L1Sparse(Method):
             return problem.loss(model, batch) + weight * l1
 
         self._check_scale(model, problem)
-        threshold = (_SoftThreshold(self),) if self.solver == "proximal" else ()
+        threshold = (_SoftThreshold(self, problem.where),) if self.solver == "proximal" else ()
         problem.descend(model, problem.edited, loss, self, callbacks=threshold, schedule="constant")
         self._report(model, problem)
         return model
@@ -129,8 +130,10 @@ def _density(weight: Tensor) -> float:
 
 
 class _SoftThreshold(Callback):
-    def __init__(self, method: L1Sparse) -> None:
+    def __init__(self, method: L1Sparse, where: named.Mask | None) -> None:
         self.method = method
+        # The loop restores what lies outside `where` in the tensors that it moves, and never looks at the others.
+        self.held = {name for name, free in (where or {}).items() if not bool(free.any())}
         self.stuck: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -139,6 +142,8 @@ class _SoftThreshold(Callback):
         tau = loop.lr * method.penalty(loop.progress, loop.epoch) / (1 - method.momentum)
         sticky = method.sticky_from is not None and loop.progress >= method.sticky_from
         for name, p in method.penalised(loop.model).items():
+            if name in self.held:
+                continue
             if tau > 0:
                 # softshrink leaves -0.0 where a small weight was negative; adding 0.0 makes it the zero of a mask.
                 p.copy_(torch.nn.functional.softshrink(p, tau) + 0.0)
