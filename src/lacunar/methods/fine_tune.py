@@ -17,6 +17,9 @@ class FineTune(Method):
 
     Where rows were corrected instead of deleted, the corrected rows are trained on as well. Forgetting is left to
     chance: nothing in the objective knows the forget set.
+
+    Departures from the paper: the variant that prunes gradually while it tunes is left out; ``l1_sparse`` with
+    ``solver="proximal"`` and ``prune_first`` are what makes zeros here.
     """
 
     paper: ClassVar[str] = "Golatkar et al., Eternal Sunshine of the Spotless Net, CVPR 2020, arXiv:1911.04933"

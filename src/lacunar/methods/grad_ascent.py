@@ -25,6 +25,9 @@ class GradAscent(Method):
         clip: largest gradient norm, None for no clipping.
         stop_loss: end after the epoch in which the mean forget loss has reached this value.
         batchnorm: "train" moves running statistics towards the forget set, "frozen" leaves all buffers bit-equal.
+
+    Departures from the paper: its variant with an l1 penalty beside the ascent is left out; ``prune_first`` makes a
+    sparse model first.
     """
 
     paper: ClassVar[str] = "Thudi et al., Unrolling SGD, EuroS&P 2022, arXiv:2109.13398; as run in arXiv:2304.04934"
