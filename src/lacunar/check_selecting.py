@@ -14,7 +14,7 @@ from lacunar.files import read_json, write_json
 from lacunar.named import Mask
 from lacunar.problem import Problem
 from lacunar.rng import stream
-from lacunar.runfolder import Request
+from lacunar.runfolder import Request, spare
 from lacunar.score import Score
 from lacunar.select import Selection, describe
 from lacunar.weights import load_mask, save_mask
@@ -55,7 +55,7 @@ class Selecting:
             "mask_sha256": named.digest(mask),
         }
         save_mask(path, mask)
-        write_json(path.with_suffix(".json"), record)
+        write_json(beside(path), record)
         return record
 
 
@@ -71,16 +71,39 @@ def selecting(request: Request, score: str, selection: Mapping[str, Any]) -> Sel
     return Selecting(ready.problem, rule, ranks, ready.seen)
 
 
+def vacant(path: Path, request: Request, *, force: bool) -> None:
+    """Check that a mask may be written to a file, and its record beside it.
+
+    Args:
+        force: replace what is there, but never an input of the request.
+
+    Raises:
+        BadInput: a name that is no mask's, a file that is there, an input that would be lost.
+    """
+    if path.suffix != ".safetensors":
+        raise BadInput(f"a mask is written as .safetensors, got --out {path}")
+    files = (path, beside(path))
+    spare(files, vars(request))
+    for file in files:
+        if file.exists() and not force:
+            raise BadInput(f"{str(file)!r} is there already; choose another --out, or replace it with --force")
+
+
+def beside(path: Path) -> Path:
+    """Where the record of a mask is."""
+    return path.with_suffix(".json")
+
+
 def read(path: Path) -> tuple[Mask, dict[str, Any]]:
     """A mask, and the record beside it: empty if there is none.
 
     Raises:
         BadInput: no mask, or a record of another one.
     """
-    mask, beside = load_mask(path), path.with_suffix(".json")
-    record = read_json(beside) if beside.is_file() else {}
+    mask, note = load_mask(path), beside(path)
+    record = read_json(note) if note.is_file() else {}
     if record and (not isinstance(record, dict) or record.get("mask_sha256") != named.digest(mask)):
-        raise BadInput(f"{str(beside)!r} describes another mask than {str(path)!r} holds; remove it or select again")
+        raise BadInput(f"{str(note)!r} describes another mask than {str(path)!r} holds; remove it or select again")
     return mask, record
 
 

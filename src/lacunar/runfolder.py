@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +37,9 @@ REQUEST, BASE, MODEL, MASK, OUTCOME, PRUNED, COMPACT = (
 )
 REPORTS = ("report.html", "report.json")
 CHECKPOINTS = "checkpoints"
+
+FILES = ("weights", "forget", "mask", "where", "compact")
+"""The fields of a request that name files."""
 
 _CODE = {"model": "models", "data": "datasets", "test": "datasets", "method": "methods", "scenario": "scenarios"}
 
@@ -147,11 +150,12 @@ def claim(folder: Path, wanted: Mapping[str, Any], result: str, *, force: bool =
         force: take a folder of another run, and remove what that run left.
 
     Raises:
-        BadInput: the folder holds something else.
+        BadInput: the folder holds something else, or (``force``) an input of the run would be removed.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{str(folder)!r} is a file; give a folder")
     if force:
+        spare(_left_in(folder), wanted["asked"])
         _empty(folder)
     elif (folder / REQUEST).is_file() and read_json(folder / REQUEST) == wanted:
         return (folder / result).is_file()
@@ -184,9 +188,31 @@ class Begin(Callback):
             self.folder.rmdir()
 
 
+def spare(files: Iterable[Path], asked: Mapping[str, Any]) -> None:
+    """Refuse to lose an input: raise unless none of ``files``, which are to be replaced, is one that a request names.
+
+    Args:
+        asked: the fields of a request; a folder of weights stands for all that is read from it.
+
+    Raises:
+        BadInput: an input is among the files.
+    """
+    lost = {path.resolve(): path for path in files}
+    for name in (name for name in FILES if asked.get(name)):
+        place = Path(asked[name]).resolve()
+        for read in [place / part for part in (REQUEST, BASE, MASK, COMPACT)] if place.is_dir() else [place]:
+            if read in lost:
+                raise BadInput(
+                    f"{str(lost[read])!r} would be replaced, but this command reads it (--{name}); choose another --out"
+                )
+
+
+def _left_in(folder: Path) -> list[Path]:
+    return [folder / name for name in (REQUEST, BASE, MODEL, MASK, OUTCOME, PRUNED, COMPACT, *REPORTS)]
+
+
 def _empty(folder: Path) -> None:
-    files = [folder / name for name in (REQUEST, BASE, MODEL, MASK, OUTCOME, PRUNED, COMPACT, *REPORTS)]
-    for path in files:
+    for path in _left_in(folder):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 

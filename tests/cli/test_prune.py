@@ -153,3 +153,22 @@ def test_what_is_cut_already_is_not_cut_or_pruned_again(base):
     assert said.code == 2 and "is cut already" in said.err
     said = call("prune", {**PRUNE, "--weights": "small", "--out": "smaller"})
     assert said.code == 2 and "prune the whole one" in said.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "option"),
+    [
+        ("prune", {**PRUNE, "--out": "base"}, "--weights"),
+        ("compact", {**COMPACT, "--out": "sparse"}, "--weights"),
+        ("unlearn", {**UNLEARN, "--weights": "sparse", "--out": "sparse"}, "--weights"),
+        ("unlearn", {**UNLEARN, "--weights": "base", "--mask": "sparse/mask.safetensors", "--out": "sparse"}, "--mask"),
+    ],
+)
+def test_force_never_removes_an_input(base, verb, options, option):
+    assert call("prune", PRUNE).code == 0
+    if option == "--mask":
+        shutil.copy("sparse/base.safetensors", "base/base.safetensors")
+    before = tree(base)
+    said = call(verb, {**options, "--force": ""})
+    assert said.code == 2 and f"this command reads it ({option})" in said.err
+    assert tree(base) == before

@@ -89,3 +89,28 @@ def test_a_record_of_another_mask_is_refused(folder):
     write_json("sharp.json", {**json.loads((folder / "sharp.json").read_text()), "mask_sha256": "0"})
     said = call("select", {}, "sharp.safetensors")
     assert said.code == 2 and "describes another mask" in said.err
+
+
+@pytest.mark.parametrize("options", [{}, {"force": ""}])
+def test_a_list_of_ids_is_never_replaced_by_the_record_of_a_mask(folder, options):
+    (folder / "ids.json").write_text("[3, 5, 8]")
+    said = make("ids.safetensors", forget="ids.json", **options)
+    assert said.code == 2 and "'ids.json' would be replaced, but this command reads it (--forget)" in said.err
+    assert (folder / "ids.json").read_text() == "[3, 5, 8]" and not (folder / "ids.safetensors").exists()
+
+
+def test_nor_is_any_other_file_of_that_name_without_force(folder):
+    (folder / "mine.json").write_text("{}")
+    said = make("mine.safetensors")
+    assert said.code == 2 and "'mine.json' is there already" in said.err
+    assert (folder / "mine.json").read_text() == "{}"
+    assert make("mine.safetensors", force="").code == 0
+    assert read_json("mine.json")["format"] == "lacunar-selection-1"
+
+
+def test_nor_the_weights_or_what_a_folder_of_weights_is_read_from(folder):
+    (folder / "base").mkdir()
+    (folder / "base/base.safetensors").write_bytes((folder / "base.safetensors").read_bytes())
+    for out, weights in (("base.safetensors", "base.safetensors"), ("base/request.safetensors", "base")):
+        said = make(out, weights=weights, force="")
+        assert said.code == 2 and "this command reads it (--weights)" in said.err

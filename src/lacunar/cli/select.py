@@ -39,21 +39,17 @@ def select(
 ) -> None:
     """Choose the weights that unlearning may move, by rank of a score; or describe a mask."""
     from lacunar.catalog import parse_settings
-    from lacunar.check_selecting import facts, read, selecting
+    from lacunar.check_selecting import facts, read, selecting, vacant
 
     if file is not None:
         _print(facts(*read(Path(file))), json)
         return
     if out is None:
         raise BadInput("--out is missing: the file that the mask is written to, e.g. mask.safetensors")
-    place = Path(out)
-    if place.suffix != ".safetensors":
-        raise BadInput(f"a mask is written as .safetensors, got --out {out}")
-    if place.exists() and not force:
-        raise BadInput(f"{out!r} is there already; choose another file, or replace it with --force")
+    vacant(Path(out), request, force=force)
     ready = selecting(request, score, parse_settings(",".join(pick or [])))
     mask = ready.make()
-    _print(facts(mask, ready.save(place, mask)), json)
+    _print(facts(mask, ready.save(Path(out), mask)), json)
     if not quiet:
         say(f"next: lacunar unlearn --where {out} ...")
 
