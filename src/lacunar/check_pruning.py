@@ -98,6 +98,10 @@ def pruning(request: Request) -> Pruning:
     if request.pruner is None:
         raise BadInput("--pruner is missing; it takes a catalog line, e.g. global_magnitude:sparsity=0.9")
     pruner, rewind = parse("pruners", request.pruner), _rewind(request.rewind)
+    if request.finetune:
+        _check_finetune(request, pruner, rewind)
+    if request.mask is not None and weights is None:
+        raise BadInput("--mask says which weights of a trained model are live, and there is none; give --weights")
     training = check.training(request)
     recipe, fresh = training.recipe, training.recipe.fresh(request.seed)
     pruner.counts(fresh)
@@ -153,6 +157,19 @@ def compacting(request: Request) -> Compacting:
     example = ready.recipe.prepare(ready.parts.train.inputs_at(torch.arange(min(PROBE, len(ready.parts.train)))))
     seen = {"weights": file_digest(request.weights), "mask": file_digest(request.mask)}
     return Compacting(ready.request, model, load_mask(request.mask), example, seen)
+
+
+def _check_finetune(request: Request, pruner: Pruner, rewind: Rewind) -> None:
+    if rewind != "none":
+        raise BadInput(
+            f"--finetune trains the pruned weights on, but --rewind {rewind} takes them back and repeats the training "
+            "of --recipe; give only one of the two"
+        )
+    if request.weights is None and pruner.scores == "initial":
+        raise BadInput(
+            f"without --weights, {pruner.name()} prunes the initial weights and --recipe trains what is left, so there "
+            "is nothing for --finetune; leave it out, or give --weights"
+        )
 
 
 def _rewind(text: str) -> Rewind:

@@ -135,6 +135,18 @@ def test_the_compacted_net_says_the_same(base):
         ("prune", {**PRUNE, "--rewind": "half"}, 'rewind is an epoch, "init" or "none", got \'half\''),
         ("prune", {**PRUNE, "--finetune": "epoch=1"}, "unknown setting of recipe 'epoch': did you mean 'epochs'"),
         ("prune", {**PRUNE, "--finetune": "fast"}, "a setting is written name=value, got 'fast'"),
+        ("prune", {**PRUNE, "--finetune": "epochs=1", "--rewind": "init"}, "--rewind init takes them back"),
+        ("prune", {**PRUNE, "--finetune": "epochs=1", "--rewind": "1"}, "give only one of the two"),
+        (
+            "prune",
+            {**TRAIN, **PRUNE, "--weights": None, "--pruner": "snip:sparsity=0.5", "--finetune": "epochs=1"},
+            "without --weights, snip prunes the initial weights",
+        ),
+        (
+            "prune",
+            {**TRAIN, **PRUNE, "--weights": None, "--mask": "mask.safetensors"},
+            "and there is none; give --weights",
+        ),
         ("prune", {**TRAIN, **PRUNE, "--weights": "nowhere"}, "there is no weights file 'nowhere'"),
         ("compact", {**COMPACT, "--weights": "base"}, "the model is dense"),
         ("compact", {**COMPACT, "--weights": None}, "--weights is missing"),
