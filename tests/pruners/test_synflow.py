@@ -72,5 +72,15 @@ def test_what_it_cannot_do():
     dicts = problems.problem("dicts")
     with pytest.raises(NotApplicable, match="by keyword"):
         Synflow(scope="conv+linear").mask(dicts.model, dicts.retain, stream(0))
+    tokens = Examples.of(torch.zeros(1, 12, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    reader = nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(48, 2))
+    with pytest.raises(NotApplicable, match="whole numbers such as tokens"):
+        Synflow(scope="conv+linear").mask(reader, tokens, stream(0))
     with pytest.raises(BadInput, match="rounds must be at least 1"):
         Synflow(rounds=0)
+
+
+def test_pixels_are_ones_too():
+    pixels = Examples.of(torch.zeros(1, 12, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
+    masks = [Synflow(0.5, scope="conv+linear").mask(bias_free(), part, stream(0)) for part in (pixels, EXAMPLE)]
+    assert named.digest(masks[0]) == named.digest(masks[1])

@@ -93,6 +93,12 @@ def _ones(net: nn.Module, examples: Source | None) -> Tensor:
     x = examples.inputs_at(torch.tensor([0]))
     if isinstance(x, dict):
         raise NotApplicable("synflow feeds the net an input of ones, which has no meaning for inputs by keyword")
+    # uint8 are pixels, which become fractions before the net sees them; any other whole numbers are names of things.
+    if not x.is_floating_point() and x.dtype != torch.uint8:
+        raise NotApplicable(
+            "synflow feeds the net an input of ones, which has no meaning for whole numbers such as tokens; "
+            "take a pruner that looks at the weights alone, e.g. global_magnitude"
+        )
     return torch.ones(x.shape, dtype=torch.float64, device=next(net.parameters()).device)
 
 
