@@ -214,7 +214,7 @@ def test_divergence_names_the_step(tiny):
 
 
 def test_nothing_is_read_back_inside_the_loop(tiny, monkeypatch):
-    # Counts host reads of device values: one per epoch for the mean loss, none per step (speed trap 9).
+    # Counts host reads of device values: one per epoch for the mean loss, none per step.
     reads = 0
 
     class Counting(Callback):

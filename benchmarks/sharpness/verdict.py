@@ -1,6 +1,6 @@
 """Do the sharpest weights contribute most? Paired differences over seeds, made from results.jsonl.
 
-``python -m benchmarks.sharpness.verdict FOLDER`` prints one table and one sentence for each edit in FOLDER.
+``python -m benchmarks.sharpness.verdict FOLDER`` writes verdict.md in FOLDER: one table and one sentence for each edit.
 """
 
 from __future__ import annotations
@@ -8,13 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from lacunar import lab, stats
+from lacunar.files import write_text
 from lacunar.lab.record import DONE, Record
+from lacunar.lab.table import Estimate
+from lacunar.report.experiment import plus_minus
+from lacunar.report.table import Table, markdown
 
 JUDGED = "accuracy_restored"
 SELECTIONS = ("largest", "forget_newton", "random", "smallest")
+COSTS = ("curvature_products", "cpu_seconds")
 
 
 class Cell(NamedTuple):
@@ -27,28 +33,54 @@ class Cell(NamedTuple):
 
 
 Values = dict[Cell, dict[str, dict[int, float]]]
-"""Per cell and selection the judged value of each seed."""
+"""Per cell and selection the value of each seed; several random masks of a seed are averaged."""
 
 
-def collected(records: Iterable[Record]) -> Values:
-    """The judged values of all restricted edits."""
-    found: Values = {}
+def collected(records: Iterable[Record], name: str = JUDGED) -> Values:
+    """One measurement of all restricted edits."""
+    found: dict[Cell, dict[str, dict[int, list[float]]]] = {}
     for record in records:
         spec: dict[str, Any] = record.settings.get("method", {})
-        if record.status != DONE or spec.get("name") != "sharpness_select" or spec["settings"]["last_layers"]:
-            continue
-        value = next((m.value for m in record.measurements if m.name == JUDGED), None)
-        if value is None:
+        value = measured(record, name)
+        if value is None or spec.get("name") != "sharpness_select" or spec["settings"]["last_layers"]:
             continue
         settings = spec["settings"]
-        edit = settings["edit"]
-        steps = edit["settings"].get("steps", 1)
-        label = edit["name"] if steps == 1 else f"{edit['name']}, {steps} steps"
-        cell = Cell(record.dataset, record.scenario, label, settings["rho"])
+        cell = Cell(record.dataset, record.scenario, edit_label(settings["edit"]), settings["rho"])
         score = settings["score"]["name"]
         selection = settings["order"] if settings["order"] != "largest" or score == "ggn_diagonal" else score
-        found.setdefault(cell, {}).setdefault(selection, {})[record.seed] = value
-    return found
+        found.setdefault(cell, {}).setdefault(selection, {}).setdefault(record.seed, []).append(value)
+    return {
+        cell: {selection: {seed: fmean(v) for seed, v in seeds.items()} for selection, seeds in selections.items()}
+        for cell, selections in found.items()
+    }
+
+
+def measured(record: Record, name: str) -> float | None:
+    """One measurement of a finished record."""
+    if record.status != DONE:
+        return None
+    return next((m.value for m in record.measurements if m.name == name), None)
+
+
+def edit_label(edit: dict[str, Any]) -> str:
+    """An edit by its name, and its steps where it makes several."""
+    steps = edit["settings"].get("steps", 1)
+    return str(edit["name"]) if steps == 1 else f"{edit['name']}, {steps} steps"
+
+
+def beside(records: Sequence[Record]) -> Table:
+    """All that is no choice among the weights: controls, fine-tuning, the last layer, all weights."""
+    rows = []
+    for method in dict.fromkeys(r.method for r in records):
+        own = [r for r in records if r.method == method]
+        spec = own[0].settings.get("method", {})
+        if spec.get("name") == "sharpness_select" and not spec["settings"]["last_layers"]:
+            continue
+        cells = [
+            plus_minus(Estimate.of(v for r in own if (v := measured(r, name)) is not None)) for name in (JUDGED, *COSTS)
+        ]
+        rows.append((method, *cells))
+    return Table("Beside them", ("method", JUDGED, *COSTS), tuple(rows), "Mean and half of a 95 % interval over seeds.")
 
 
 def difference(values: dict[str, dict[int, float]], one: str, other: str) -> stats.Interval | None:
@@ -61,27 +93,25 @@ def difference(values: dict[str, dict[int, float]], one: str, other: str) -> sta
 
 def page(records: Sequence[Record]) -> str:
     """The tables and their sentences as Markdown."""
-    found = collected(records)
+    found, costs = collected(records), {name: collected(records, name) for name in COSTS}
     groups = sorted({cell[:3] for cell in found})
-    return "\n\n".join(_group(group, {c: v for c, v in found.items() if c[:3] == group}) for group in groups)
+    parts = [_group(group, {c: v for c, v in found.items() if c[:3] == group}, costs) for group in groups]
+    return "\n\n".join([*parts, markdown(beside(records))])
 
 
-def _group(group: tuple[str, str, str], values: Values) -> str:
-    lines = [
-        f"**{', '.join(group)}**",
-        "",
-        "| share | " + " | ".join(SELECTIONS) + " | largest - random (95 %) | seeds |",
-        "|---" * (len(SELECTIONS) + 3) + "|",
-    ]
-    wins, losses = 0, 0
+def _group(group: tuple[str, str, str], values: Values, costs: dict[str, Values]) -> str:
+    rows, wins, losses = [], 0, 0
     for cell in sorted(values, key=lambda c: c.rho):
         row, gap = values[cell], difference(values[cell], "largest", "random")
-        means = [f"{stats.mean(list(row[s].values())):.3f}" if row.get(s) else "-" for s in SELECTIONS]
+        means = [f"{fmean(row[s].values()):.3f}" if row.get(s) else "-" for s in SELECTIONS]
         told = "-" if gap is None else f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
         wins += gap is not None and gap.low > 0
         losses += gap is not None and gap.high < 0
-        lines.append(f"| {cell.rho:g} | " + " | ".join(means) + f" | {told} | {len(row.get('largest', {}))} |")
-    return "\n".join([*lines, "", _sentence(wins, losses, len(values))])
+        spent = [costs[name].get(cell, {}).get("largest", {}) for name in COSTS]
+        shown = [f"{fmean(v.values()):.1f}" if v else "-" for v in spent]
+        rows.append((f"{cell.rho:g}", *means, told, *shown, str(len(row.get("largest", {})))))
+    heads = ("share", *SELECTIONS, "largest - random (95 %)", "products", "processor s", "seeds")
+    return markdown(Table(", ".join(group), heads, tuple(rows))) + "\n" + _sentence(wins, losses, len(values))
 
 
 def _sentence(wins: int, losses: int, shares: int) -> str:
@@ -95,9 +125,9 @@ def _sentence(wins: int, losses: int, shares: int) -> str:
 
 
 def main(folders: Sequence[str]) -> None:
-    """Print the page of each folder."""
-    for folder in folders:
-        print(page(lab.read(Path(folder) / "results.jsonl")))
+    """Write ``verdict.md`` in each folder."""
+    for folder in map(Path, folders):
+        print(write_text(folder / "verdict.md", page(lab.read(folder / "results.jsonl"))))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def test_rows_say_how_far_the_ways_are_apart_and_make_the_page():
 
 
 def test_unequal_ways_and_untrained_models_are_not_timed(monkeypatch):
-    # Trap 8: public run times are those of an unlearner that was never fitted.
+    # Public run times are those of an unlearner that was never fitted.
     monkeypatch.setattr(columns, "hessian_of", lambda o, t: 2 * np.eye(len(t)))
     with pytest.raises(SystemExit, match="toy: the ways do not give the same step"):
         columns.raced("toy", table(), 2)

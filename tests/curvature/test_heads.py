@@ -25,7 +25,7 @@ LABELS = torch.tensor([1, 0, 0, 1])
 @pytest.mark.parametrize("loss", LOGITS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_losses_of_sure_models_are_finite(loss, dtype):
-    # Trap 6: public code takes the logarithm of a sigmoid, which is 0 there.
+    # Public code takes the logarithm of a sigmoid, which is 0 there.
     z = LOGITS[loss].to(dtype).requires_grad_()
     losses = forward.loss_named(loss)(z, LABELS)
     assert losses.tolist() == [0.0, SURE, 0.0, SURE]

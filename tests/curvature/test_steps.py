@@ -87,7 +87,7 @@ def test_features_deletions_and_mixtures():
 
 @pytest.mark.parametrize("name", ["mlp", "residual"])
 def test_an_edit_that_changes_nothing_is_exactly_zero(name):
-    # Trap 15: public code takes the retained set for corrected rows, averages, and trains in between.
+    # Public code takes the retained set for corrected rows, averages, and trains in between.
     model, rows, recipe = nets.net(name)
     found = steps.edit_gradient(model, rows, rows.take(torch.arange(6, -1, -1)), recipe)
     assert all(not g.any() for g in found.values())

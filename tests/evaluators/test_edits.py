@@ -100,7 +100,7 @@ def plane(values: list[float], weight_decay: float = 0.0, **more) -> Trial:
 
 
 def test_the_residual_is_the_norm_of_a_summed_gradient_with_its_penalty():
-    # Trap 6: public code prints the squared norm. Trap 16: a penalty of norms instead of squares.
+    # Public code prints the squared norm. And a penalty of norms instead of squares.
     assert GradientResidual().measure([plane([3.0, 4.0])])[0].value == pytest.approx(5.0)
     assert GradientResidual().measure([plane([3.0, 4.0], weight_decay=1.0)])[0].value == pytest.approx(10.0)
     corrected = Examples.of(torch.ones(1, 2), torch.ones(1, 2), ids=[1])

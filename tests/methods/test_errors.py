@@ -58,7 +58,7 @@ def test_more_errors_than_asked_for_are_drawn_anew_for_each_step():
 
 
 def test_the_default_edit_is_the_rows_as_they_were_seen(monkeypatch):
-    # Trap 12: public code replaces the wrong labels that were seen by the model's own predictions.
+    # Public code replaces the wrong labels that were seen by the model's own predictions.
     problem = edited.relabelled()
     _, seen, _, model = edited.world()
     given = given_to_gradient(monkeypatch)

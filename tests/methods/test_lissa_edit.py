@@ -38,7 +38,7 @@ def test_without_normalisation_the_step_is_larger_by_the_number_of_batches():
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_the_automatic_step_knows_the_largest_eigenvalue(masked):
-    # Trap 4: public code takes power iteration on a wrongly shifted matrix.
+    # Public code takes power iteration on a wrongly shifted matrix.
     problem = edited.relabelled()
     g = torch.Generator().manual_seed(0)
     some = {name: torch.rand(w.shape, generator=g) < 0.5 for name, w in named.weights(problem.model).items()}

@@ -65,7 +65,7 @@ def test_auto_damping_is_the_best_of_the_grid_on_training_data():
 
 @pytest.mark.parametrize("method", [NewtonEdit(), FirstOrderEdit(), SharpnessSelect()], ids=lambda m: m.name())
 def test_nothing_is_tuned_on_held_out_examples(method):
-    # Trap 13: public step lengths and scales are tuned on test data. A problem has none; validation data are not read.
+    # Public step lengths and scales are tuned on test data. A problem has none; validation data are not read.
     assert "test" not in {f.name for f in fields(Problem)}
     problem = edited.relabelled()
     held_out = Examples.of(torch.full((9, 6), 1e6), torch.arange(9) % 3, ids=torch.arange(9) + 10**6)
@@ -93,7 +93,7 @@ def test_logistic_regression_is_finished_in_four_steps():
 
 
 def test_a_gradient_that_sums_to_zero_is_not_skipped_and_one_that_is_zero_changes_nothing(monkeypatch):
-    # Trap 5: public code skips the update when the sum of the gradient's entries is 0.
+    # Public code skips the update when the sum of the gradient's entries is 0.
     problem = edited.relabelled()
     zero = named.scale(named.weights(problem.model), 0.0)
     monkeypatch.setattr(steps, "edit_gradient", lambda *a, **k: zero)

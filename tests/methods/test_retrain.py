@@ -46,6 +46,10 @@ def test_a_fresh_mask_comes_from_what_stays_alone():
     assert any(bool((outcome.mask[n] != m).any()) for n, m in mask.items())
 
 
+def test_settings_left_at_their_defaults_are_no_part_of_its_line():
+    assert Retrain().line() == "retrain" and Retrain(mask="fresh").line() == "retrain:mask=fresh"
+
+
 def test_a_fresh_mask_needs_a_pruned_model_and_all_its_weights():
     with pytest.raises(NotApplicable, match="needs a pruned model, and this one is dense"):
         Retrain(mask="fresh")(problems.problem("vectors"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import nn
@@ -15,6 +15,8 @@ from lacunar.pruner import Pruner
 from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.rng import seed_of
 from lacunar.train_pruned import train_pruned
+
+ONE_SHOT = GlobalMagnitude()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Retrain(Method):
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "retraining"})
 
     mask: Literal["keep", "fresh"] = "keep"
-    pruner: Pruner = field(default_factory=GlobalMagnitude)
+    pruner: Pruner = ONE_SHOT
     rewind: int | str = "init"
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
