@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lacunar import named
 from lacunar.auditing import facts
 from lacunar.auditing.checks import Copies
 from lacunar.auditing.rules import Rule, compared
@@ -64,6 +65,22 @@ def test_limits():
     problem = trial.outcome.problem
     swapped = replace(trial.outcome, problem=replace(problem, forget=problem.retain, retain=problem.forget))
     assert "240 of 300 examples are to be forgotten, more than half" in limits(replace(trial, outcome=swapped))
+
+
+def test_a_model_that_the_method_made_sparse_is_not_like_dense_oracles():
+    trial = toy.world(oracles=(toy.Shifted(1.0),))
+    name = next(iter(named.weights(trial.outcome.model)))
+    some, none = (named.full(named.weights(trial.outcome.model), value) for value in (True, False))
+
+    def said(mask, given=None, oracle=trial.oracles[0]):
+        problem = replace(trial.outcome.problem, mask=given)
+        outcome = replace(trial.outcome, problem=problem, mask=mask)
+        return "sparser than the oracles are" in limits(replace(trial, outcome=outcome, oracles=(oracle,)))
+
+    assert said(none) and bool(named.weights(trial.oracles[0])[name].any())
+    assert not said(None) and not said(some)
+    assert not said(none, given=none), "the oracles are trained under the mask of the problem"
+    assert not said(none, oracle=toy.Shifted(0.0)), "these oracles are as sparse"
 
 
 @pytest.mark.parametrize("verdict", ["pass", "fail", "inconclusive"])

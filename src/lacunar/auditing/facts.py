@@ -116,9 +116,24 @@ def limits(
         ),
         "Controls have the right labels and inputs even where forgotten ones were wrong, unless corrected labels are "
         "given.": problem.corrected is None and not trial.forgotten_classes,
+        "The method made the model sparser than the oracles are: what differs because of that alone is not told from "
+        "what is left of the forgotten examples.": _sparser_than_oracles(trial),
         f"{n} of {size} examples are to be forgotten, more than half: retraining is probably cheaper.": 2 * n > size,
     }
     return (*LIMITS, *notes, *(sentence for sentence, holds in doubts.items() if holds))
+
+
+def _sparser_than_oracles(trial: Trial) -> bool:
+    """Whether the method pruned weights that were live before, and an oracle has some of them."""
+    mask, given = trial.outcome.mask, trial.outcome.problem.mask
+    if mask is None or named.density(mask) >= (1.0 if given is None else named.density(given)):
+        return False
+    return any(
+        bool((weight[~mask[name].to(weight.device)] != 0).any())
+        for oracle in trial.oracles
+        for name, weight in named.weights(oracle).items()
+        if name in mask
+    )
 
 
 def claim(verdict: str, n: int, k: int) -> str:
