@@ -64,6 +64,15 @@ def test_per_layer_takes_the_share_of_each():
     ]  # fmt: skip
 
 
+def test_a_layer_too_small_for_the_share_gives_none():
+    model = problems.mlp()
+    for order in ("largest", "smallest", "random"):
+        mask = selected(Selection(0.05, level="layer", order=order), model)
+        assert [named.live({n: m}) for n, m in mask.items()] == [204, 3, 32, 0]
+    with pytest.raises(BadInput, match=r"a share of 0\.0001 is not one weight in any layer; the largest has 4096"):
+        selected(Selection(1e-4, level="layer"), model)
+
+
 def test_candidates_by_kind():
     model = problems.BatchNormNet()
     names = lambda s: {n for n, m in s.candidates(model).items() if bool(m.all())}  # noqa: E731

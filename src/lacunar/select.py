@@ -37,7 +37,8 @@ class Selection:
         share: of the candidates, in (0, 1].
         count: exactly so many weights instead of a share.
         order: the "largest" scores, the "smallest", or a "random" subset of the same size (scores are ignored).
-        level: rank over all candidates together ("global"), or take the share of each weight tensor ("layer").
+        level: rank over all candidates together ("global"), or take the share of each weight tensor ("layer"), rounded
+            down, so that a tensor of few weights may give none.
         norms, biases: whether weights of normalisation layers, and biases, are candidates.
         last_layers: only the last so many layers that hold weights, in the order of ``named_parameters``.
         layers: only layers whose name matches one of these patterns ("block3.*"); all by default.
@@ -94,33 +95,41 @@ class Selection:
         """The selected weights: True entries, keyed as the trainable weights.
 
         Raises:
-            BadInput: a share of less than one weight, more weights than there are candidates, or NaN scores.
+            BadInput: a share of less than one weight in all, more weights than there are candidates, or NaN scores.
         """
         among = self.candidates(model, among)
         named.same_keys(among, scores)
         if self.level == "global":
-            return self._ranked(scores, among, rng)
+            return self._ranked(scores, among, rng, self._size(among))
+        if self.floor(among) == 0:
+            largest = max(int(inside.sum()) for inside in among.values())
+            raise BadInput(
+                f"a share of {self.share:g} is not one weight in any layer; the largest has {largest} candidates"
+            )
         chosen: Mask = {}
         for name, inside in among.items():
-            some = bool(inside.any())
-            part = {name: scores[name]}, {name: inside}
-            chosen |= self._ranked(*part, rng) if some else part[1]
+            part = {name: inside}
+            chosen |= self._ranked({name: scores[name]}, part, rng, self.floor(part))
         return chosen
 
-    def _ranked(self, scores: Mapping[str, Tensor], among: Mask, rng: torch.Generator) -> Mask:
+    def floor(self, among: Mask) -> int:
+        """How many of these candidates the share is, rounded down: all together, or tensor by tensor by ``level``."""
+        groups = [named.live(among)] if self.level == "global" else [int(inside.sum()) for inside in among.values()]
+        # The tolerance undoes representation error: 29 % of 100 weights are 29.
+        return sum(math.floor(self.share * n + 1e-9) for n in groups)
+
+    def _ranked(self, scores: Mapping[str, Tensor], among: Mask, rng: torch.Generator, size: int) -> Mask:
         inside = named.flat(among)
         # A mask or scores read from a file have the same keys in another order.
         values = {"the candidates": named.flat({name: scores[name] for name in among})[inside]}
-        size = self._size(int(inside.sum()))
         if self.order == "random":
             picked = named.random_k(values, size, rng)
         else:
             picked = named.top_k(values if self.order == "largest" else named.scale(values, -1.0), size)
         return named.unflat(torch.zeros_like(inside).masked_scatter(inside, named.flat(picked)), among)
 
-    def _size(self, candidates: int) -> int:
-        # The tolerance undoes representation error: 29 % of 100 weights are 29.
-        size = self.count or math.floor(self.share * candidates + 1e-9)
+    def _size(self, among: Mask) -> int:
+        size, candidates = self.count or self.floor(among), named.live(among)
         if not 1 <= size <= candidates:
             asked = f"{self.count}" if self.count else f"a share of {self.share:g}"
             raise BadInput(f"{asked} of {candidates} candidate weights is {size}; ask for 1 to {candidates}")

@@ -33,7 +33,7 @@ class SharpnessSelect(Method):
         score: what ranks them; "forget_newton" is the predicted gain of each weight.
         edit: what is done on the selected weights; any method.
         order: "largest" as the abstract says; "smallest" and "random" are ablations.
-        level: rank all weights together, or take the share of each tensor.
+        level: rank all weights together, or take the share of each tensor, rounded down: small ones may give none.
         last_layers: only the last so many layers; with ``rho=1`` the ablations "last layer" and, with None, "all".
         draw: number of the random mask under ``order="random"``, so that one seed can be judged under several.
 
@@ -63,8 +63,9 @@ class SharpnessSelect(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         self.edit.check(problem)
         free = self._selection().candidates(model, problem.movable(model))
-        if self.rho * named.live(free) < 1:
-            raise NotApplicable(f"rho={self.rho:g} of {named.live(free)} weights is not even one; raise rho")
+        if self._selection().floor(free) == 0:
+            part = f"{named.live(free)} weights is not even one" + " of any layer" * (self.level == "layer")
+            raise NotApplicable(f"rho={self.rho:g} of {part}; raise rho")
         scores = self.score.of_problem(problem, model)
         rng = stream(problem.seed, "select", self.draw)
         where = self._selection().mask(model, scores, rng, free)
