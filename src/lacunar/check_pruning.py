@@ -110,7 +110,7 @@ def pruning(request: Request) -> Pruning:
     model = None
     if weights is not None:
         model, seen["weights"] = load_model(weights, fresh).eval(), file_digest(weights)
-    live = None if mask is None else load_mask(mask)
+    live = None if mask is None else _mask_of(fresh, mask)
     return Pruning(training.request, training, pruner, rewind, finetune, model, live, seen)
 
 
@@ -156,7 +156,16 @@ def compacting(request: Request) -> Compacting:
     model = load_model(request.weights, ready.recipe.fresh(0)).eval()
     example = ready.recipe.prepare(ready.parts.train.inputs_at(torch.arange(min(PROBE, len(ready.parts.train)))))
     seen = {"weights": file_digest(request.weights), "mask": file_digest(request.mask)}
-    return Compacting(ready.request, model, load_mask(request.mask), example, seen)
+    return Compacting(ready.request, model, _mask_of(model, request.mask), example, seen)
+
+
+def _mask_of(model: nn.Module, path: str) -> Mask:
+    mask = load_mask(path)
+    try:
+        named.same_keys(named.parameters(model), mask)
+    except BadInput as error:
+        raise BadInput(f"the mask {path!r} is of another model than the weights: {error}") from error
+    return mask
 
 
 def _check_finetune(request: Request, pruner: Pruner, rewind: Rewind) -> None:

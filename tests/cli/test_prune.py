@@ -148,6 +148,8 @@ def test_the_compacted_net_says_the_same(base):
             "and there is none; give --weights",
         ),
         ("prune", {**TRAIN, **PRUNE, "--weights": "nowhere"}, "there is no weights file 'nowhere'"),
+        ("prune", {**PRUNE, "--mask": "mask.safetensors"}, "'mask.safetensors' is of another model than the weights"),
+        ("compact", {**COMPACT, "--weights": "base", "--mask": "mask.safetensors"}, "is of another model"),
         ("compact", {**COMPACT, "--weights": "base"}, "the model is dense"),
         ("compact", {**COMPACT, "--weights": None}, "--weights is missing"),
     ],
