@@ -136,6 +136,16 @@ def test_methods_stand_in_one_order_everywhere():
     assert [[r.method for r in c.rows] for c in compare([*RECORDS, *late])] == [["close", "far"]] * 2
 
 
+def test_a_method_that_gained_a_setting_counts_once_per_seed():
+    # Its line is the same, its key is not; two records of one seed are no two seeds.
+    again = [replace(record("close", s, 9.0), key=f"other {s}") for s in range(3)]
+    (found,) = compare([*RECORDS, *again])
+    assert row(found, "close").values["ua"].values == (9.0, 9.0, 9.0)
+    renewed = replace(record("oracle", 0, 1.0, oracle=0), key="other")
+    (found,) = compare([*RECORDS, renewed])
+    assert found.oracles == 2 and found.oracle.values["ua"].values == (4.0, 6.0, 6.0)
+
+
 def test_only_records_of_the_last_protocol_stand_in_one_table():
     old = [record("old", s, 1.0, protocol="q") for s in range(3)]
     kept, left_out = comparable([*old, *RECORDS])

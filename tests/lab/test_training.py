@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,21 @@ def test_everything_that_a_training_depends_on_changes_its_key(data, recipe, mon
     assert len({digest(f) for f in (plain, *others)}) == 1 + len(others)
     monkeypatch.undo()
     assert facts(recipe, data, 0) == plain
+
+
+def test_code_that_only_sparse_models_need_leaves_dense_ones_alone(tmp_path, data, recipe, monkeypatch):
+    store, rule = Store(tmp_path), catalog.parse("pruners", "global_magnitude:sparsity=0.5")
+    train_sparse(store, recipe, data, 5, rule, "init")
+    monkeypatch.setattr(training, "sparse_code", lambda: "another way to rewind")
+    assert not train(store, recipe, data, 5).made
+    assert train_sparse(store, recipe, data, 5, rule, "init").made
+
+
+def test_every_module_of_the_key_is_a_file():
+    folder = Path(training.lacunar.__file__).parent
+    for name in (*training.CODE, *training.SPARSE_CODE):
+        assert list(folder.glob(f"{name}.py")), name
+    assert not set(training.CODE) & set(training.SPARSE_CODE)
 
 
 def test_comments_do_not_change_the_code_but_statements_do(tmp_path):

@@ -106,12 +106,14 @@ def compare(records: Sequence[Record], columns: Sequence[str] = (), disparity: S
     """One comparison per data set, model, pruner and scenario, in alphabetical order.
 
     Args:
-        records: of one protocol; see :func:`comparable`.
+        records: of one protocol; see :func:`comparable`. Of several of one method, seed and oracle the last counts: a
+            method that gained a setting has another key under the same line, and is no further seed.
         columns: measurements to show; empty for all that have a value.
         disparity: measurements to average the absolute gaps of; empty for the shown ones in percent.
     """
     groups: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
-    for record in records:
+    last = {(r.dataset, r.model, r.pruner, r.scenario, r.method, r.seed, r.oracle): r for r in records}
+    for record in last.values():
         groups[record.dataset, record.model, record.pruner, record.scenario].append(record)
     # Workers go through the methods of a case in order, so this is the order of the experiment whoever was faster.
     order = [name for name in dict.fromkeys(record.method for record in records) if name != ORACLE]

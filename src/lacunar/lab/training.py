@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,11 +28,11 @@ from lacunar.run import Run
 from lacunar.train_pruned import Rewind, prune_trained
 from lacunar.weights import model_state
 
-CODE = (
-    "augment", "data", "descend", "descent", "forward", "named", "recipe", "rng", "run", "scope", "stream",
-    "train_pruned",
-)  # fmt: skip
+CODE = ("augment", "data", "descend", "descent", "forward", "named", "recipe", "rng", "run", "stream")
 """The modules whose code decides what a training gives."""
+
+SPARSE_CODE = ("channels/*", "pruner", "scope", "train_pruned")
+"""The modules whose code decides, beside these and the pruner's own, what pruning and training again gives."""
 
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ def train_sparse(store: Store, recipe: Recipe, examples: Source, seed: int, prun
         return {**state, **{f"mask/{name}": t for name, t in mask.items()}}, about
 
     of = {**facts(recipe, examples, seed), "kind": "sparse model", "pruner": pruner.spec(), "rewind": rewind}
-    kept = store.keep({**of, "pruner_code": code(type(pruner))}, make)
+    kept = store.keep({**of, "pruner_code": code(type(pruner)), "sparse_code": sparse_code()}, make)
     mask = {name: t.to(examples.on) for name, t in _part("mask/", kept.tensors).items()}
     return Trained(_model(recipe, examples, seed, _part("model/", kept.tensors)), mask, kept.about, kept.made)
 
@@ -138,14 +138,25 @@ def facts(recipe: Recipe, examples: Source, seed: int, mask: Mapping[str, Tensor
 @cache
 def training_code() -> str:
     """A hash of the code of the training loop and all that it uses; comments and layout do not count."""
-    folder = Path(lacunar.__file__).parent
-    return hashlib.sha256("".join(_program(folder / f"{name}.py") for name in CODE).encode()).hexdigest()
+    return _hash(CODE)
+
+
+@cache
+def sparse_code() -> str:
+    """A hash of the code between a training and its sparse model: masks, rewinding, groups of channels."""
+    return _hash(SPARSE_CODE)
 
 
 @cache
 def code(cls: type) -> str:
     """A hash of the code of the file that defines ``cls``."""
     return hashlib.sha256(_program(Path(inspect.getfile(cls))).encode()).hexdigest()
+
+
+def _hash(modules: Sequence[str]) -> str:
+    folder = Path(lacunar.__file__).parent
+    files = [path for name in modules for path in sorted(folder.glob(f"{name}.py"))]
+    return hashlib.sha256("".join(_program(path) for path in files).encode()).hexdigest()
 
 
 def _program(path: Path) -> str:
