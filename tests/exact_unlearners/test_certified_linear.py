@@ -25,6 +25,11 @@ def table(n: int = 120, d: int = 6, classes: int = 2, seed: int = 0, density: fl
     return Examples.of(x, y, ids=torch.arange(n) * 3 + 1)
 
 
+def nan_row() -> Examples:
+    """A row that bypassed the checks of ``Examples.of``."""
+    return Examples(torch.full((1, 6), float("nan")), torch.tensor([1]), torch.tensor([1]))
+
+
 def true_weights(model: CertifiedLinear) -> torch.Tensor:
     return torch.from_numpy(model._state.theta)
 
@@ -183,12 +188,41 @@ def test_predictions_are_logits_of_the_released_weights():
         (lambda m: m.edit(columns=[1]).edit(columns=[1]), "removed already"),
         (lambda m: m.delete(table().ids), "nothing is left"),
         (lambda m: m.edit(corrected=Examples.of(torch.zeros(1, 6), [2], ids=[1])), "labels run to 2"),
+        (lambda m: m.edit(columns=[1.5]), r"columns are positions, a list of whole numbers, got 1\.5"),
+        (lambda m: m.edit(columns=np.ones(6, dtype=bool)), "a list of whole numbers, got True"),
+        (lambda m: m.edit(columns=[[1, 2]]), "a list of whole numbers, got 1, 2"),
+        (lambda m: m.edit(corrected=Examples.of(torch.zeros(1, 5), [1], ids=[1])), "rows of 6 numbers, got rows of 5"),
+        (lambda m: m.edit(corrected=nan_row()), "rows 0 hold NaN or infinity"),
+        (lambda m: CertifiedLinear().fit(nan_row(), seed=0), "rows 0 hold NaN or infinity"),
         (lambda m: m.predict({"a": torch.zeros(1)}), "not a dict"),
+        (lambda m: m.predict(torch.zeros(4, 7)), "rows of 6 numbers, got rows of 7"),
+        (lambda m: m.predict(torch.zeros(6)), "rows of 6 numbers, got rows of 1"),
+        (lambda m: m.predict(torch.tensor(1.0)), "got a single number"),
+        (lambda m: m.predict(nan_row().x), "rows 0 hold NaN or infinity"),
     ],
 )
-def test_requests_that_cannot_be_served(ask, sentence):
+def test_requests_that_cannot_be_served(monkeypatch, ask, sentence):
+    model = CertifiedLinear().fit(table(), seed=0)
+    if "removed already" not in sentence:
+        monkeypatch.setattr(certified_linear, "newton", lambda *given: pytest.fail("computed before it was checked"))
     with pytest.raises(BadInput, match=sentence):
-        ask(CertifiedLinear().fit(table(), seed=0))
+        ask(model)
+
+
+@pytest.mark.parametrize(
+    "columns", [np.array([2, 5]), [np.int64(2), np.int64(5)], torch.tensor([2, 5]), range(2, 6, 3)]
+)
+def test_columns_in_any_form_of_whole_numbers(tmp_path, columns):
+    model = CertifiedLinear().fit(table(), seed=0)
+    wanted, found = model.edit(columns=[2, 5]), model.edit(columns=columns)
+    assert found.record == wanted.record and torch.equal(found.release(), wanted.release())
+    found.save(tmp_path / "model.safetensors")
+
+
+def test_no_rows_are_no_change_and_have_no_predictions():
+    model, none = CertifiedLinear().fit(table(), seed=0), table().take(torch.zeros(0, dtype=torch.int64))
+    assert model.edit(corrected=none, columns=[2]).record == model.edit(columns=[2]).record
+    assert model.predict(none.x).shape == (0, 2)
 
 
 def test_what_cannot_be_trained():

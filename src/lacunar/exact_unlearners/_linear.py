@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array, hstack, vstack
 from scipy.special import expit, softmax
 
 from lacunar.curvature import inverse
+from lacunar.errors import BadInput, sample_of
 from lacunar.named import Named
 
 Array: TypeAlias = NDArray[np.float64]
@@ -112,9 +114,21 @@ def newton(objective: Objective, theta: Array, goal: float, most: int) -> tuple[
     return theta, reached
 
 
+def check_rows(x: torch.Tensor, width: int | None = None) -> None:
+    """Raise :class:`BadInput` unless inputs are finite rows, of ``width`` numbers each."""
+    if x.ndim == 0:
+        raise BadInput("inputs are rows, [n, ...], got a single number")
+    given = math.prod(x.shape[1:])
+    if width is not None and given != width:
+        raise BadInput(f"this model was trained on rows of {width} numbers, got rows of {given}")
+    bad = (~torch.isfinite(x)).reshape(len(x), given).any(1)
+    if bool(bad.any()):
+        raise BadInput(f"rows {sample_of(bad.nonzero().reshape(-1).tolist())} hold NaN or infinity; clean the data")
+
+
 def rows_of(x: torch.Tensor, bias: bool) -> Rows:
     """Inputs as float64 rows, flattened, with a last column of ones if ``bias``; sparse where few entries are not 0."""
-    flat = x.detach().cpu().reshape(len(x), -1).numpy()
+    flat = x.detach().cpu().reshape(len(x), math.prod(x.shape[1:])).numpy()
     if np.count_nonzero(flat) < SPARSE_BELOW * flat.size:
         sparse = csr_array(flat.astype(np.float64, copy=False))
         ones = csr_array(np.ones((len(flat), 1)))

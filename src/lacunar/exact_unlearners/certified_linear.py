@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -19,7 +18,7 @@ from lacunar.data import Examples, Ids, Inputs, Source, as_ids
 from lacunar.errors import BadInput, Diverged, NotApplicable, sample_of
 from lacunar.exact import ExactUnlearner
 from lacunar.exact_unlearners import _saved
-from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows, newton, rows_of
+from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows, check_rows, newton, rows_of
 from lacunar.exact_unlearners._saved import State
 from lacunar.rng import numpy_stream
 
@@ -107,7 +106,7 @@ class CertifiedLinear(ExactUnlearner):
         """The model as if these ids had never been there, with a new release."""
         return self.edit(delete=ids)
 
-    def edit(self, delete: Ids = (), corrected: Examples | None = None, columns: Sequence[int] = ()) -> Self:
+    def edit(self, delete: Ids = (), corrected: Examples | None = None, columns: Ids = ()) -> Self:
         """The model of the edited data, with a new release.
 
         Args:
@@ -116,24 +115,22 @@ class CertifiedLinear(ExactUnlearner):
             columns: columns of the flattened input that go, from all rows and from everything that is predicted.
 
         Raises:
-            BadInput: nothing to do, unknown ids or columns, or nothing left.
+            BadInput: nothing to do, unknown ids or columns, rows of another width or with NaN, or nothing left.
             NotApplicable: the budget is spent or the tolerance was not reached, and ``on_exhausted`` is "refuse".
         """
-        before, deleted = self._fitted(), as_ids(delete)
-        gone, ids = _asked(before, deleted, corrected, columns)
-        objective = before.objective
-        if gone.any():
-            rows = None if corrected is None else self._rows(corrected, before.classes)
-            objective = objective.edited(gone, rows)
-        if columns:
-            objective = objective.without_columns(list(columns))
+        before, deleted, dropped = self._fitted(), as_ids(delete), _positions(columns)
+        gone, ids = _asked(before, deleted, corrected, dropped)
+        rows = self._rows(corrected, before.classes, before.width) if corrected else None
+        objective = before.objective.edited(gone, rows) if gone.any() else before.objective
+        if dropped:
+            objective = objective.without_columns(list(dropped))
         done = self._solved(before, objective)
         given = () if corrected is None else tuple(corrected.ids.tolist())
         entry = Release(
             done.what,
             tuple(deleted.tolist()),
             given,
-            tuple(columns),
+            dropped,
             done.reached,
             done.tolerance,
             before.sigma,
@@ -159,10 +156,15 @@ class CertifiedLinear(ExactUnlearner):
         return torch.from_numpy(theta.copy())
 
     def predict(self, x: Inputs) -> Tensor:
-        """Logits ``[n, classes]`` of the released weights; removed columns of ``x`` do not count."""
+        """Logits ``[n, classes]`` of the released weights; removed columns of ``x`` do not count.
+
+        Raises:
+            BadInput: no tensor, rows of another width than those trained on, NaN or infinity.
+        """
         state = self._fitted()
         if not isinstance(x, Tensor):
-            raise BadInput("a linear model takes one tensor of inputs, not a dict")
+            raise BadInput(f"a linear model takes one tensor of inputs, not a {type(x).__name__}")
+        check_rows(x, state.width)
         weights = torch.where(torch.from_numpy(state.objective.free)[:, None], self.release(), 0.0).numpy()
         return forward.two_sided(torch.from_numpy(np.asarray(rows_of(x, self.bias) @ weights)))
 
@@ -218,12 +220,13 @@ class CertifiedLinear(ExactUnlearner):
             "rounding below 1e-10 per example",
         )
 
-    def _rows(self, examples: Source, classes: int | None) -> tuple[Rows, Labels]:
+    def _rows(self, examples: Source, classes: int | None, width: int | None = None) -> tuple[Rows, Labels]:
         x, y = examples.inputs_at(torch.arange(len(examples), device=examples.y.device)), examples.y.cpu()
         if not isinstance(x, Tensor) or y.ndim != 1 or y.is_floating_point() or len(y) == 0 or int(y.min()) < 0:
             raise NotApplicable("a certified linear model needs one tensor of inputs and classes 0, 1, ... as labels")
         if classes is not None and int(y.max()) >= classes:
             raise BadInput(f"labels run to {int(y.max())}, but the model has {classes} classes")
+        check_rows(x, width)
         return rows_of(x, self.bias), y.numpy()
 
     def _solved(self, before: State, objective: Objective) -> _Solved:
@@ -274,8 +277,15 @@ def _trained(objective: Objective, start: Array) -> tuple[Array, float]:
     return theta, reached
 
 
+def _positions(columns: Ids) -> tuple[int, ...]:
+    given = np.atleast_1d(np.asarray(columns))
+    if given.size and (given.ndim > 1 or given.dtype.kind not in "iu"):
+        raise BadInput(f"columns are positions, a list of whole numbers, got {sample_of(given.reshape(-1).tolist())}")
+    return tuple(given.tolist())
+
+
 def _asked(
-    state: State, delete: Tensor, corrected: Examples | None, columns: Sequence[int]
+    state: State, delete: Tensor, corrected: Examples | None, columns: tuple[int, ...]
 ) -> tuple[NDArray[np.bool_], Labels]:
     """Which rows go, and the ids of the rows afterwards."""
     new = np.zeros(0, dtype=np.int64) if corrected is None else corrected.ids.cpu().numpy()
