@@ -26,7 +26,7 @@ from lacunar.train_pruned import Rewind, prune_trained, train_pruned
 from lacunar.weights import load_mask, load_model, save_mask, save_model
 
 PROBE = 8
-"""How many training examples the outputs of a compacted net are compared on."""
+"""How many training examples a net is followed on, and the outputs of a compacted one are compared on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def pruning(request: Request) -> Pruning:
         raise BadInput("--mask says which weights of a trained model are live, and there is none; give --weights")
     training = check.training(request)
     recipe, fresh = training.recipe, training.recipe.fresh(request.seed)
-    pruner.counts(fresh)
+    pruner.counts(fresh, _example(training))
     finetune = filled(Recipe, "recipe", {**_settings(recipe), **request.finetune}) if request.finetune else None
     seen = dict(training.seen)
     model = None
@@ -154,9 +154,13 @@ def compacting(request: Request) -> Compacting:
         raise BadInput("the model is dense: only channels that a pruner has masked can be cut out; see lacunar prune")
     ready = check.training(request)
     model = load_model(request.weights, ready.recipe.fresh(0)).eval()
-    example = ready.recipe.prepare(ready.parts.train.inputs_at(torch.arange(min(PROBE, len(ready.parts.train)))))
     seen = {"weights": file_digest(request.weights), "mask": file_digest(request.mask)}
-    return Compacting(ready.request, model, _mask_of(model, request.mask), example, seen)
+    return Compacting(ready.request, model, _mask_of(model, request.mask), _example(ready), seen)
+
+
+def _example(training: check.Training) -> Inputs:
+    train = training.parts.train
+    return training.recipe.prepare(train.inputs_at(torch.arange(min(PROBE, len(train)))))
 
 
 def _mask_of(model: nn.Module, path: str) -> Mask:

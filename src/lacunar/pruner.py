@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lacunar.data import Source
+from lacunar.data import Inputs, Source
 from lacunar.named import Mask
 from lacunar.plugin import Plugin
 from lacunar.recipe import Recipe
@@ -27,11 +27,13 @@ class Pruner(Plugin):
     Class attributes:
         paper: where it comes from.
         scores: which model the rule looks at, "trained" or "initial": whether to train before or after.
+        iterative: whether the rule trains between rounds, without which it would be another rule.
     """
 
     kind: ClassVar[str] = "pruners"
     paper: ClassVar[str]
     scores: ClassVar[str]
+    iterative: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Scope.of(self)
@@ -64,20 +66,24 @@ class Pruner(Plugin):
             NotApplicable: nothing in scope, or something is missing that the rule looks at.
         """
 
-    def counts(self, model: nn.Module) -> Counts:
+    def counts(self, model: nn.Module, example: Inputs | None = None) -> Counts:
         """How many weights of a dense model stay live: in all or per tensor, by ``level``.
 
         Structured pruners count channels instead of weights, here and in :meth:`counts_of`.
+
+        Args:
+            example: prepared inputs, for structured pruners of nets that must be run to be followed; see
+                :func:`~lacunar.channels.channels_of`.
         """
         return Scope.of(self).counts(model)
 
-    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor]) -> Counts:
+    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None = None) -> Counts:
         """``counts`` for a mask as large as ``mask``."""
         return Scope.of(self).counts_of(model, mask)
 
-    def is_met(self, model: nn.Module, mask: Mapping[str, Tensor]) -> bool:
+    def is_met(self, model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None = None) -> bool:
         """Whether ``mask`` is at least as sparse as this pruner's would be, by its own count."""
-        kept, asked = self.counts_of(model, mask), self.counts(model)
+        kept, asked = self.counts_of(model, mask, example), self.counts(model, example)
         if isinstance(kept, int) and isinstance(asked, int):
             return kept <= asked
         assert not isinstance(kept, int) and not isinstance(asked, int)

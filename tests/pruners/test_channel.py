@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
+from torch import nn
 
 from lacunar import named
 from lacunar.channels import channels_of
@@ -105,3 +107,29 @@ def test_what_it_cannot_do():
         Channel(allow_empty=False).mask(
             net(), None, stream(0), {"conv1.weight": 0, "conv2.weight": 2, "conv3.weight": 2}
         )
+
+
+class Branching(nn.Sequential):
+    """A net that torch.fx cannot trace: its forward pass looks at values."""
+
+    def forward(self, x):
+        return super().forward(x) if x.sum() < 1e9 else x
+
+
+def test_a_net_that_must_be_run_is_counted_on_an_example(monkeypatch):
+    plain = net()
+    model, x = Branching(OrderedDict(plain.named_children())), torch.ones(2, 1, 8, 8)
+    given = []
+
+    def run(model, example):
+        given.append(example)
+        return channels_of(plain)
+
+    monkeypatch.setattr("lacunar.channels.dependent_channels", run)
+    pruner, mask = Channel(0.5), Channel(0.5).mask(plain, None, stream(0))
+    assert pruner.counts(model, x) == pruner.counts(plain)
+    assert pruner.counts_of(model, mask, x) == pruner.counts(plain)
+    assert pruner.is_met(model, mask, x) and not pruner.is_met(model, named.full(mask, True), x)
+    assert len(given) == 6 and all(example is x for example in given)
+    with pytest.raises(NotApplicable, match=r"torch\.fx cannot trace its forward pass"):
+        pruner.counts(model)

@@ -69,11 +69,11 @@ class Channel(Pruner):
                 mask[part.name] = mask[part.name] & part.where(chosen[channels.name], weights[part.name])
         return mask
 
-    def counts(self, model: nn.Module) -> Counts:
-        return self._wanted(self.groups(model))
+    def counts(self, model: nn.Module, example: Inputs | None = None) -> Counts:
+        return self._wanted(self.groups(model, example))
 
-    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor]) -> Counts:
-        kept = {c.name: int(live_channels(c, mask).sum()) for c in self.groups(model)}
+    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor], example: Inputs | None = None) -> Counts:
+        kept = {c.name: int(live_channels(c, mask).sum()) for c in self.groups(model, example)}
         return kept if self.level == "layer" else sum(kept.values())
 
     def groups(self, model: nn.Module, example: Inputs | None = None) -> list[Channels]:
