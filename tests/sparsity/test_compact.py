@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from lacunar import named
-from lacunar.channels.cut import Cut, SmallerBuild, cut, cuts_of
+from lacunar.channels.cut import Cut, SmallerBuild, cut, cuts_of, sizes_of
+from lacunar.channels.parts import Part
 from lacunar.errors import BadInput, LacunarError, NotApplicable
 from lacunar.models.mlp import Mlp
 from lacunar.models.resnet import Resnet
@@ -226,17 +227,53 @@ def test_an_operation_that_moves_zero_is_caught_by_the_outputs(monkeypatch):
         compact(model, mask, example_for("small_cnn"))
 
 
+def record(parts=({"name": "conv1.weight"},), **change):
+    one = {"name": "conv1.weight", "size": 4, "kept": [0, 2], "parts": list(parts)} | change
+    return {"format": "lacunar-compact-1", "cuts": [one]}
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
         ({}, "its format is None"),
-        ({"format": "lacunar-compact-1"}, "is damaged"),
-        ({"format": "lacunar-compact-1", "cuts": [{"name": 3}]}, "is damaged"),
+        ([], "its format is None"),
+        ({"format": "lacunar-compact-1"}, "is damaged at cuts: Field required"),
+        ({"format": "lacunar-compact-1", "cuts": [{"name": 3}]}, r"is damaged at cuts\.0\.name"),
+        (record(kept=[0, 50]), r"is damaged at cuts\.0: .* not ascending indices below 4: 0, 50"),
+        (record(kept=[-1, 2]), "not ascending"),
+        (record(kept=[2, 2]), "not ascending"),
+        (record(kept=[]), "not ascending"),
+        (record([{"name": "conv1.weight", "dim": -1}]), r"conv1\.weight has no dimension -1"),
+        (record([{"name": "conv1.weight", "repeat": 0}]), "with 0 places"),
+        (record([{"name": "conv1.weight"}] * 2), r"conv1\.weight would be cut twice"),
+        (record() | {"parameters": 7}, "is damaged at parameters"),
     ],
 )
 def test_damaged_records(record, message):
     with pytest.raises(BadInput, match=message):
         cuts_of(record)
+
+
+def test_a_record_without_sizes_builds_a_net_but_loads_none(tmp_path):
+    model, mask = pruned(ZOO["small_cnn"])
+    found = compact(model, mask)
+    saved = found.record()
+    assert sizes_of(saved) == (found.parameters, None)
+    assert sizes_of(saved | {"multiply_adds": [8, 4]}) == (found.parameters, (8, 4))
+    found.save(tmp_path)
+    del saved["parameters"]
+    (tmp_path / "compact.json").write_text(json.dumps(saved))
+    assert cuts_of(json.loads(json.dumps(saved))) == found.cuts
+    with pytest.raises(BadInput, match="does not say how many parameters"):
+        Compacted.load(tmp_path, ZOO["small_cnn"])
+
+
+@pytest.mark.parametrize("part", [Part("conv1.weight", dim=7), Part("scale"), Part("embed.weight")])
+def test_a_cut_of_what_is_no_layer_is_refused(part):
+    model = ZOO["small_cnn"]()
+    model.scale, model.embed = nn.Parameter(torch.ones(4)), nn.Embedding(4, 2)
+    with pytest.raises(BadInput, match=f"the cut of {part.name} into 4 channels does not fit this architecture"):
+        cut(model, [Cut("conv1.weight", 4, (0, 2), (part,))])
 
 
 def test_cuts_of_another_architecture_are_refused():

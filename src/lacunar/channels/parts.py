@@ -6,14 +6,24 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lacunar.errors import BadInput
+
 
 @dataclass(frozen=True)
 class Part:
-    """Entries of a tensor that belong to channels: c owns ``repeat`` places along ``dim``, from c * repeat on."""
+    """Entries of a tensor that belong to channels: c owns ``repeat`` places along ``dim``, from c * repeat on.
+
+    Raises:
+        BadInput: a place that no tensor has.
+    """
 
     name: str
     dim: int = 0
     repeat: int = 1
+
+    def __post_init__(self) -> None:
+        if self.dim < 0 or self.repeat < 1:
+            raise BadInput(f"{self.name} has no dimension {self.dim} with {self.repeat} places for each channel")
 
     def rows(self, tensor: Tensor) -> Tensor:
         """The entries of ``tensor`` by channel: ``[channels, ...]``."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def compact(request: Request, out: Out, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:
     """Cut dead channels out of a pruned model, which makes everything that follows cheaper."""
     from lacunar import check_pruning
+    from lacunar.channels.cut import sizes_of
     from lacunar.files import read_json
     from lacunar.runfolder import BASE, COMPACT, Begin, claim, record
 
@@ -31,8 +32,8 @@ def compact(request: Request, out: Out, force: Force = False, json: Json = False
         emit({"weights": str(place / BASE), **result})
         return
     typer.echo(f"weights: {place / BASE}")
-    for name in ("parameters", "multiply_adds"):
-        before, after = result[name]
-        typer.echo(f"{name.replace('_', '-')}: {before:,} before, {after:,} after")
+    for name, sizes in zip(("parameters", "multiply-adds"), sizes_of(result), strict=True):
+        if sizes is not None:
+            typer.echo(f"{name}: {sizes[0]:,} before, {sizes[1]:,} after")
     if not quiet:
         say(f"next: lacunar unlearn --weights {out} --forget ids.csv --method fine_tune --out ...")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lacunar import forward, named
 from lacunar.channels import Channels, channels_of
-from lacunar.channels.cut import Cut, cut, cuts_of, record_of, sliced
+from lacunar.channels.cut import Cut, cut, cuts_of, record_of, sizes_of, sliced
 from lacunar.data import Inputs
 from lacunar.errors import BadInput, LacunarError, NotApplicable, sample_of
 from lacunar.files import read_json, write_json
@@ -64,12 +64,11 @@ class Compacted:
         """
         place = Path(folder)
         record = read_json(place / "compact.json")
-        cuts = cuts_of(record)
+        cuts, (parameters, work) = cuts_of(record), sizes_of(record)
         model = load_model(place / "model.safetensors", cut(build(), cuts))
         saved = place / "mask.safetensors"
         mask = load_mask(saved) if saved.exists() else None
-        work = record.get("multiply_adds")
-        return cls(model, cuts, mask, tuple(record["parameters"]), None if work is None else tuple(work))
+        return cls(model, cuts, mask, parameters, work)
 
 
 def compact(
@@ -104,14 +103,14 @@ def compact(
             raise BadInput("fold= reads constants off the net's outputs, and no example is given")
         whole, constant = folded(model, mask, groups, example)
         kept = {name: live & ~constant[name] for name, live in kept.items()}
+    if empty := [name for name, live in kept.items() if not bool(live.any())]:
+        raise NotApplicable(f"every channel of {sample_of(empty)} is dead, so no net would be left; prune less there")
     cuts = tuple(_cut_of(c, kept[c.name]) for c in groups if not bool(kept[c.name].all()))
     if not cuts:
         raise NotApplicable(
             "no channel is dead, so nothing can be sliced: masks over single weights save no compute; "
             "use the channel pruner"
         )
-    if empty := [c.name for c in cuts if not c.kept]:
-        raise NotApplicable(f"every channel of {sample_of(empty)} is dead, so no net would be left; prune less there")
     smaller = cut(whole, cuts)
     work = None
     if example is not None:
