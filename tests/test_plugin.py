@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from lacunar import catalog
+from lacunar.errors import BadInput
 from lacunar.plugin import Plugin
 
 
@@ -47,3 +49,68 @@ def test_a_line_is_what_parse_turns_back(plugin, line, monkeypatch):
 def test_every_method_is_named_by_its_line(name):
     method = catalog.find("methods", name)
     assert catalog.parse("methods", method.line()) == method
+
+
+@dataclass(frozen=True)
+class Strict(Plugin):
+    """Checks of its own, which do not call those of the base."""
+
+    kind = "methods"
+    way: Literal["up", "down"] = "up"
+    step: float | Literal["auto"] | None = "auto"
+    name_of: str | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.step == 0.0:
+            raise BadInput("own check")
+
+
+@dataclass(frozen=True)
+class Stricter(Strict):
+    """A field more, and the checks that it inherits."""
+
+    side: Literal["left", "right"] = "left"
+
+
+@pytest.mark.parametrize("cls", [Strict, Stricter])
+def test_words_are_checked_whatever_the_classes_own_checks(cls):
+    with pytest.raises(BadInput, match=r"unknown way of strict(er)? 'don': did you mean 'down'\? choose from down, up"):
+        cls(way="don")
+    with pytest.raises(BadInput, match=r"unknown step of strict(er)? 'atuo'"):
+        replace(cls(), step="atuo")
+    with pytest.raises(BadInput, match=r"unknown way of strict(er)? 'None'"):
+        cls(way=None)
+    with pytest.raises(BadInput, match="own check"):
+        cls(step=0.0)
+    for step in (0.5, 1, None, "auto"):
+        assert cls(step=step, way="down", name_of="any word").step == step
+
+
+def test_words_of_a_subclass_are_checked():
+    with pytest.raises(BadInput, match="unknown side of stricter 'up'"):
+        Stricter(side="up")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value):
+    with pytest.raises(BadInput, match=f"step of strict must be a finite number, got {value}"):
+        Strict(step=value)
+
+
+def worded() -> list[tuple[str, str, str]]:
+    """Kind, name and setting of everything in the catalog that is one of a few words."""
+    found = []
+    for kind in catalog.KINDS:
+        for name in catalog.names(kind):
+            hints = get_type_hints(catalog.plugin_class(kind, name))
+            found += [(kind, name, key) for key, h in hints.items() if Literal in map(get_origin, (h, *get_args(h)))]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "name", "setting"), worded())
+def test_no_plug_in_takes_a_word_that_it_does_not_know(kind, name, setting):
+    # A mechanism that is misspelt must not become another one with another promise of privacy.
+    cls = catalog.plugin_class(kind, name)
+    given = {f.name: None for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING}
+    with pytest.raises(BadInput, match=f"unknown {setting} of {name} 'bogus': .*choose from"):
+        cls(**{**given, setting: "bogus"})

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
+import types
 from abc import ABC
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from lacunar.errors import BadInput, unknown
 
 
 class Plugin(ABC):
-    """A frozen dataclass with one verb; its settings are its fields, so repr, JSON, equality and keys come free."""
+    """A frozen dataclass with one verb; its settings are its fields, so repr, JSON, equality and keys come free.
+
+    Raises:
+        BadInput: a word that a setting of a few words does not know, or a number that is NaN or infinite; checked
+            before a class's own ``__post_init__``.
+    """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        # Whether a class's own checks call these is up to it, so these are put before them.
+        if not hasattr(cls.__post_init__, "settings_first"):
+            cls.__post_init__ = _settings_first(cls.__post_init__)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @classmethod
     def name(cls) -> str:
@@ -33,6 +53,44 @@ class Plugin(ABC):
         """Name and the settings that are not at their defaults: what :func:`lacunar.catalog.parse` turns back."""
         changed = _changed(self)
         return f"{self.name()}:{changed}" if changed else self.name()
+
+
+def _settings_first(own: Callable[[Any], None]) -> Callable[[Any], None]:
+    @wraps(own)
+    def checked(self: Plugin) -> None:
+        _check(self)
+        own(self)
+
+    checked.settings_first = True  # type: ignore[attr-defined]
+    return checked
+
+
+def _check(plugin: Plugin) -> None:
+    words = _words(type(plugin))
+    for f in _settings_of(plugin):
+        value = getattr(plugin, f.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{f.name} of {plugin.name()} must be a finite number, got {value}")
+        if f.name in words and not _allows(*words[f.name], value):
+            raise unknown(f"{f.name} of {plugin.name()}", str(value), map(str, words[f.name][0]))
+
+
+@cache
+def _words(cls: type[Plugin]) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Per setting with a ``Literal`` type: its words, and the other types that it may have."""
+    found = {}
+    for name, hint in get_type_hints(cls).items():
+        options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        others = tuple(o for o in options if get_origin(o) is not Literal)
+        if len(others) < len(options):
+            found[name] = tuple(w for o in options if o not in others for w in get_args(o)), others
+    return found
+
+
+def _allows(words: tuple[Any, ...], others: tuple[Any, ...], value: Any) -> bool:
+    if any(isinstance(value, type(word)) and value == word for word in words):
+        return True
+    return str in others if isinstance(value, str) else bool(others)
 
 
 def _settings_of(plugin: Plugin) -> list[dataclasses.Field[Any]]:
