@@ -43,6 +43,16 @@ def test_the_diagonal_is_per_example_over_all_labels():
     assert named.norm(gap) < 1e-5 * named.norm(found)
 
 
+def test_corrected_rows_count_as_retained():
+    problem = problems.problem("vectors")
+    corrected = dataclasses.replace(problem.forget, x=2 * problem.forget.x)
+    posed = dataclasses.replace(problem, corrected=corrected)
+    joined = dataclasses.replace(problem, retain=problem.retain + corrected)
+    for method in (FisherForgetting(), FisherForgetting(reference=True), FisherForgetting(samples=2)):
+        found, wanted = (method.fisher(problem.model, p) for p in (posed, joined))
+        assert named.digest(found) == named.digest(wanted)
+
+
 def test_no_noise_in_the_limit():
     problem = problems.problem("vectors")
     after = named.weights(FisherForgetting(alpha=1e-30)(problem).model)
@@ -139,6 +149,14 @@ def test_only_the_reference_wipes_a_class_that_disappears(digits):
         assert bool((share[:9] - 1).abs().max() < 0.05)
         assert (float(share[9]) < 0.6) is reference
         assert not reference or float(after[9].std()) == pytest.approx(1e-3**0.5, rel=0.4)
+
+
+def test_a_class_that_corrected_rows_still_have_is_not_wiped(digits):
+    last = digits.train.where(digits.train.ids[digits.train.y == 9])
+    problem = dataclasses.replace(digits.problem(last.ids), corrected=last)
+    after = named.weights(FisherForgetting(reference=True)(problem).model)["2.weight"]
+    share = after.norm(dim=1) / named.weights(digits.model)["2.weight"].norm(dim=1)
+    assert bool((share - 1).abs().max() < 0.05)
 
 
 def test_the_published_diagonal_squares_batch_means():

@@ -117,6 +117,41 @@ def test_the_sign_and_scale_of_the_direction_on_ridge_regression():
     assert 3.3 < gaps[0] / gaps[1] < 5 and 3 < gaps[1] / gaps[2] < 5
 
 
+@pytest.mark.parametrize("edited", [3, 50])
+def test_corrected_labels_of_a_ridge_regression_are_undone_exactly(edited):
+    # The Hessian of squared errors does not depend on labels, so one step is no approximation here.
+    torch.manual_seed(0)
+    n, d = 50, 6
+    x, ridge = torch.randn(n, d, dtype=torch.float64), 0.1 * torch.eye(d, dtype=torch.float64)
+    right = x @ torch.randn(d, dtype=torch.float64)
+    seen = right.clone()
+    seen[:edited] += 3.0
+    hessian = x.T @ x / n + ridge
+    model = nn.Linear(d, 1, bias=False).double()
+    named.write(model, {"weight": torch.linalg.solve(hessian, x.T @ seen / n)[None]})
+    data, recipe = Examples.of(x, seen), Recipe(loss="squared_error")
+    problem = Problem.of(model, data, recipe=recipe, corrected=data.labelled(right), device="cpu")
+    moved = model.weight[0] + torch.linalg.solve(hessian, removal_gradient(model, problem)["weight"][0])
+    assert torch.allclose(moved, torch.linalg.solve(hessian, x.T @ right / n), atol=1e-10)
+
+
+def test_deleted_and_corrected_rows_weigh_as_in_the_mean_loss_before_and_after():
+    problem = small()
+    corrected = problem.forget.take(torch.arange(4)).labelled((problem.forget.y[:4] + 1) % 3)
+    posed = dataclasses.replace(problem, corrected=corrected)
+    gone, kept, right = (flat_rows(problem.model, e, problem.recipe) for e in (posed.forget, posed.retain, corrected))
+    before = torch.cat([gone, kept]).mean(0)
+    after = torch.cat([kept, right]).mean(0)
+    found = named.flat(removal_gradient(posed.model, posed))
+    assert torch.allclose(found, before - after, atol=1e-12)
+    rows = torch.cat([kept, right])
+    matrix = torch.eye(len(found), dtype=torch.float64) + rows.T @ rows / len(rows)
+    assert torch.allclose(step(Influence(), posed), torch.linalg.solve(matrix, before - after), atol=1e-7)
+    published = loop.published(rows[:42], before - after, 40)
+    assert torch.allclose(step(Influence(mode="reference", samples=40), posed), published, atol=1e-7)
+    assert Influence()(posed).notes[-1].startswith("influence from 40 retained and corrected examples")
+
+
 def test_where_restricts_the_system():
     problem = small()
     where = {

@@ -25,6 +25,7 @@ class FisherForgetting(Method):
     r"""Add normal noise of variance :math:`\alpha \min(1/(F + 10^{-8}), c)`, F the Fisher diagonal on retained data.
 
     F is a mean over examples of squared gradients, in eval mode, over all labels weighted by the model's probabilities.
+    Corrected rows count as retained data.
     On a well trained net most of F is below 1/c and the noise nearly uniform; a note tells the share of such weights.
 
     Attributes:
@@ -62,7 +63,7 @@ class FisherForgetting(Method):
                 raise BadInput(f"{name} must be > 0, got {getattr(self, name)}")
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
-        head = forward.head_of(model, problem.recipe.prepare(problem.retain.inputs_at(torch.tensor([0]))))
+        head = forward.head_of(model, problem.recipe.prepare(problem.edited.inputs_at(torch.tensor([0]))))
         spread = self.deviation(self.fisher(model, problem), head, problem)
         normal = stream(problem.seed, "noise")
         noise = {name: s * torch.randn(s.shape, generator=normal).to(s) for name, s in spread.items()}
@@ -73,8 +74,9 @@ class FisherForgetting(Method):
         return problem.move(model, noise)
 
     def fisher(self, model: nn.Module, problem: Problem) -> Named:
-        """F, a mean over the retained examples, 0 on pruned weights."""
-        given = (model, problem.retain, problem.recipe, problem.mask)
+        """F, a mean over the retained and corrected examples, 0 on pruned weights."""
+        data = problem.edited
+        given = (model, data, problem.recipe, problem.mask)
         if self.reference:
             return fisher.batch_gradient_squared(*given)
         if self.samples is None:
@@ -82,7 +84,7 @@ class FisherForgetting(Method):
             total = fisher.true(*given)
         else:
             total = fisher.monte_carlo(*given, samples=self.samples, seed=problem.seed)
-        return named.scale(total, 1.0 / len(problem.retain))
+        return named.scale(total, 1.0 / len(data))
 
     def deviation(self, diagonal: Named, head: str | None, problem: Problem) -> Named:
         """The standard deviation of the noise of each weight; of pruned weights it means nothing."""
@@ -107,7 +109,7 @@ def _live_mean(variance: Tensor, live: Tensor) -> Tensor:
 
 
 def _few_classes(model: nn.Module, problem: Problem) -> None:
-    one = problem.retain.take(torch.tensor([0]))
+    one = problem.edited.take(torch.tensor([0]))
     classes = problem.recipe.predict(model, one).shape[-1]
     if classes > MOST_CLASSES:
         raise NotApplicable(
@@ -116,5 +118,5 @@ def _few_classes(model: nn.Module, problem: Problem) -> None:
 
 
 def _rows_of_vanished(model: nn.Module, problem: Problem, head: str) -> list[tuple[str, int]]:
-    gone = sorted(set(problem.forget.class_counts()) - set(problem.retain.class_counts()))
+    gone = sorted(set(problem.forget.class_counts()) - set(problem.edited.class_counts()))
     return [(name, c) for name in named.weights(model) if name.rpartition(".")[0] == head for c in gone]

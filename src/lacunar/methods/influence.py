@@ -27,7 +27,9 @@ class Influence(Method):
 
     :math:`v = \frac1N \sum_{D_f} \nabla\ell_i - \frac{N_f}{N N_r} \sum_{D_r} \nabla\ell_i` and
     :math:`H = \lambda I + \frac1M G^\top G`, G the gradients of M retained examples; all at :math:`\theta_o`, in eval
-    mode.
+    mode. Where rows were corrected, :math:`D_c` beside :math:`D_r` makes :math:`N'` rows, G is of M of these, and
+    :math:`v = \frac1N \sum_{D_f} \nabla\ell_i - (\frac1{N'} - \frac1N) \sum_{D_r} \nabla\ell_i - \frac1{N'} \sum_{D_c}
+    \nabla\ell_i`: minus the sum over all rows of what the edit adds to their weight in the mean loss.
 
     Attributes:
         alpha: step length. It must be searched for each mode, since the two steps differ.
@@ -37,7 +39,8 @@ class Influence(Method):
             examples, whose result is v plus a multiple of the first example's gradient: nearly a gradient step.
         solve: "gram" by Woodbury on the M x M Gram matrix, "cg" by conjugate gradients without it.
 
-    Departures from the paper: the system is solved, on M examples drawn by seed, and its residual is checked.
+    Departures from the paper: the system is solved, on M examples drawn by seed, and its residual is checked; the form
+    for corrected rows is ours.
     """
 
     paper: ClassVar[str] = (
@@ -68,12 +71,14 @@ class Influence(Method):
             solution = woodbury(rows, v, m * self.damping, rtol=TOLERANCE["gram"])
         else:
             solution = cg(lambda u: rows.back(rows.times(u)), v, m * self.damping, mask=rows.mask, rtol=TOLERANCE["cg"])
-        problem.run.notes.append(self._told(solution, m))
+        kept = "retained and corrected" if problem.corrected else "retained"
+        problem.run.notes.append(f"influence from {m} {kept} examples{self._told(solution, m)}")
         return named.scale(solution.need(), m)
 
     def reference(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """The published recursion, from the inner products s with the first gradient and t with v alone."""
-        given = problem.retain.take(torch.arange(min(self.samples + 2, len(problem.retain))))
+        data = problem.edited
+        given = data.take(torch.arange(min(self.samples + 2, len(data))))
         free = problem.movable(model)
         first = weighted_sum(model, given.take(torch.tensor([0])), problem.recipe, mask=free)
         s = directional(model, given, problem.recipe, first, free).tolist()
@@ -88,19 +93,23 @@ class Influence(Method):
     def _told(self, solution: Solution, m: int) -> str:
         whole = f", all there are of the {self.samples} asked for" if m < self.samples else ""
         work = f" after {solution.iterations} products" if self.solve == "cg" else ""
-        return f"influence from {m} retained examples{whole}; relative residual {solution.residual:.1e}{work}"
+        return f"{whole}; relative residual {solution.residual:.1e}{work}"
 
     def _drawn(self, problem: Problem) -> Source:
-        n = len(problem.retain)
-        if n <= self.samples:
-            return problem.retain
-        return problem.retain.take(torch.randperm(n, generator=stream(problem.seed, "hessian"))[: self.samples])
+        data = problem.edited
+        if len(data) <= self.samples:
+            return data
+        return data.take(torch.randperm(len(data), generator=stream(problem.seed, "hessian"))[: self.samples])
 
 
 def removal_gradient(model: nn.Module, problem: Problem) -> Named:
     """v, 0 on weights that may not move."""
-    gone, kept, free = len(problem.forget), len(problem.retain), problem.movable(model)
-    n = gone + kept
-    forget = weighted_sum(model, problem.forget, problem.recipe, mask=free)
-    retain = weighted_sum(model, problem.retain, problem.recipe, mask=free)
-    return named.add(named.scale(forget, 1.0 / n), retain, -gone / (n * kept))
+    free = problem.movable(model)
+    before, after = len(problem.forget) + len(problem.retain), len(problem.edited)
+    v = named.scale(weighted_sum(model, problem.forget, problem.recipe, mask=free), 1.0 / before)
+    if after < before and problem.retain:
+        retain = weighted_sum(model, problem.retain, problem.recipe, mask=free)
+        v = named.add(v, retain, -(before - after) / (before * after))
+    if problem.corrected:
+        v = named.add(v, weighted_sum(model, problem.corrected, problem.recipe, mask=free), -1.0 / after)
+    return v
