@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 
 from lacunar import named
 from lacunar.data import Examples
-from lacunar.errors import BadInput, LacunarError
+from lacunar.errors import BadInput, Diverged, LacunarError
 from lacunar.files import read_json
 from lacunar.method import Method
 from lacunar.methods.do_nothing import DoNothing
@@ -118,6 +118,30 @@ def test_a_method_that_breaks_its_contract_is_caught(tiny):
     biased = Problem.of(nn.Sequential(model()), tiny, [5], device="cpu")
     with pytest.raises(LacunarError, match="other weights than it was given"):
         Rogue(swap=True)(biased)
+
+
+@dataclass(frozen=True)
+class Blowing(Method):
+    """Leaves one number that is none."""
+
+    paper = "none"
+    needs = frozenset()
+    part: str = "weight"
+    number: str = "nan"
+
+    def unlearn(self, model, problem):
+        with torch.no_grad():
+            model.state_dict()[self.part].view(-1)[0] = float(self.number)
+        return model
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("part", ["1.bias", "1.running_var"])
+def test_a_result_that_is_not_finite_is_no_result(tiny, part, number):
+    normal = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    problem = Problem.of(normal, tiny, [5], device="cpu")
+    with pytest.raises(Diverged, match=f"blowing ended in NaN or infinity in {part}: there is no result"):
+        Blowing(part, number)(problem)
 
 
 def test_pruning_hooks_get_a_sentence(tiny):

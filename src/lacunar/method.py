@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from lacunar import named
-from lacunar.errors import BadInput, LacunarError, NotApplicable
+from lacunar.errors import BadInput, Diverged, LacunarError, NotApplicable, sample_of
 from lacunar.meter import metered
 from lacunar.plugin import Plugin
 from lacunar.problem import Outcome, Problem
 from lacunar.rng import as_found, isolated
 from lacunar.run import Run
+from lacunar.weights import model_state
 
 NEEDS = {
-    "retain": "the retained examples",
+    "retain": "retained or corrected examples to train on",
     "forget": "the examples to forget",
     "retraining": "a recipe that can train again (build=)",
     "corrected": "corrected rows (corrected=)",
@@ -58,6 +59,7 @@ class Method(Plugin):
 
         Raises:
             NotApplicable: the problem lacks something that the method needs.
+            Diverged: a weight or a buffer of the result is NaN or infinite.
             LacunarError: the method broke its contract: a weight outside ``mask`` or ``where`` has moved.
         """
         self.check(problem)
@@ -89,7 +91,7 @@ class Method(Plugin):
 def _offers(problem: Problem, need: str) -> bool:
     if need == "retraining":
         return problem.recipe.build is not None
-    part = getattr(problem, need)
+    part = problem.edited if need == "retain" else getattr(problem, need)
     return part is not None and len(part) > 0
 
 
@@ -103,6 +105,10 @@ def _copy(model: nn.Module) -> nn.Module:
 def _check_contract(method: Method, problem: Problem, result: nn.Module, mask: named.Mask | None) -> None:
     after = named.parameters(result)
     before = named.parameters(problem.model)
+    if bad := named.not_finite(model_state(result)):
+        raise Diverged(
+            f"{method.name()} ended in NaN or infinity in {sample_of(bad, 3)}: there is no result; take smaller steps"
+        )
     if set(after) != set(before):
         raise LacunarError(f"{method.name()} returned a model with other weights than it was given")
     for name, p in after.items():
