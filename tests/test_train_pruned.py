@@ -229,6 +229,25 @@ def test_what_cannot_be(change, rewind, error, message):
         prune_trained(recipe.fresh(0), recipe, images(), GlobalMagnitude(0.5), rewind, 0)
 
 
+@pytest.mark.parametrize("make", [train_pruned, lambda *args, **how: prune_trained(RECIPE.fresh(0), *args, **how)])
+def test_rounds_without_training_between_them_are_one_round(make):
+    with pytest.raises(
+        NotApplicable, match=r"iterative_magnitude trains between its rounds, .* so it would prune once"
+    ):
+        make(RECIPE, images(), IterativeMagnitude(0.6), "none", 0)
+    _, mask = make(RECIPE, images(), IterativeMagnitude(0.6), "none", 0, finetune=tuned(1))
+    assert named.live(mask) < named.count(mask)
+
+
+def test_a_training_of_the_users_own_can_be_pruned_as_it_is():
+    own = Recipe(RECIPE.build, train=lambda model, examples, seed: model)
+    for model, mask in (
+        train_pruned(own, images(), GlobalMagnitude(0.5), "none", 0),
+        prune_trained(own.fresh(0), own, images(), GlobalMagnitude(0.5), "none", 0),
+    ):
+        assert named.digest(named.weights(model)) == named.digest(named.keep(named.weights(own.fresh(0)), mask))
+
+
 def test_validation_that_is_trained_on():
     with pytest.raises(BadInput, match="validation examples are among those trained on"):
         train_pruned(RECIPE, images(), GlobalMagnitude(0.5), 1, 0, validation=images(4))

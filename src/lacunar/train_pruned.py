@@ -53,7 +53,8 @@ def train_pruned(
 
     Raises:
         BadInput: an epoch that the recipe does not reach, validation examples that are trained on.
-        NotApplicable: a recipe with its own ``train=``, or what the pruner lacks.
+        NotApplicable: a recipe with its own ``train=`` that would have to keep a mask, a pruner that trains between its
+            rounds where nothing does (rewind="none" without ``finetune``), or what the pruner lacks.
 
     Departures from the paper: the last epoch counts unless ``validation`` is given.
     """
@@ -64,7 +65,8 @@ def train_pruned(
     if first:
         return making.finish(start, start)
     snapshot = Snapshot(making.epoch)
-    dense = recipe.fit(examples, seed, callbacks=[snapshot], run=run)
+    # A recipe with its own train= cannot be watched, and without a rewind need not be.
+    dense = recipe.fit(examples, seed, callbacks=[snapshot] if making.epoch else [], run=run)
     return making.finish(dense, snapshot.of(start))
 
 
@@ -122,10 +124,20 @@ class _Making:
             raise BadInput(f'rewind is an epoch, "init" or "none", got {self.rewind!r}')
         if not 0 <= self.epoch < self.recipe.epochs:
             raise BadInput(f"rewind={self.rewind} is no epoch of a recipe with {self.recipe.epochs} epochs")
-        if self.recipe.train is not None:
+        if self.untrained and self.pruner.iterative:
+            raise NotApplicable(
+                f'{self.pruner.name()} trains between its rounds, and with rewind="none" and no fine-tuning nothing '
+                "does, so it would prune once: rewind to an epoch, fine-tune, or use global_magnitude"
+            )
+        if self.recipe.train is not None and not self.untrained:
             raise NotApplicable("a recipe with its own train= cannot keep a mask; give the settings of the training")
         if self.validation is not None and bool(self.examples.has(self.validation.ids).any()):
             raise BadInput("validation examples are among those trained on; the best epoch would be chosen on them")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether weights stay as they are under the mask."""
+        return self.rewind == "none" and self.finetune is None
 
     @property
     def epoch(self) -> int:
@@ -146,9 +158,9 @@ class _Making:
 
     def _again(self, trained: nn.Module, rewound: nn.Module, mask: Mask, callbacks: Sequence[Callback]) -> nn.Module:
         recipe, start = self.recipe, rewound
-        if self.rewind == "none":
-            if self.finetune is None:
-                return _masked(trained, mask)
+        if self.untrained:
+            return _masked(trained, mask)
+        if self.finetune is not None and self.rewind == "none":
             recipe, start = self.finetune, trained
         return recipe.fit(
             self.examples,

@@ -19,6 +19,7 @@ from lacunar.models.small_cnn import SmallCnn
 from lacunar.problem import Problem
 from lacunar.pruners.channel import Channel
 from lacunar.pruners.global_magnitude import GlobalMagnitude
+from lacunar.pruners.iterative_magnitude import IterativeMagnitude
 from lacunar.pruners.snip import Snip
 from lacunar.recipe import Recipe
 from lacunar.run import Run
@@ -97,6 +98,23 @@ def test_pruning_sees_the_forgotten_examples_only_when_asked_to(prune_on, sees, 
     monkeypatch.setattr(Recipe, "for_training", recording)
     PruneFirst(DoNothing(), Snip(0.5, per_class=100), prune_on=prune_on, finetune_epochs=1)(posed)
     assert ({1, 2, 3} <= seen) == sees and set(posed.retain.ids.tolist()) <= seen
+
+
+def test_pruning_without_the_forgotten_sees_their_corrected_rows(monkeypatch):
+    given = images()
+    corrected = given.where([1, 2, 3]).labelled(torch.tensor([0, 0, 0]))
+    posed = problem(corrected=corrected)
+    seen = []
+    monkeypatch.setattr(
+        "lacunar.methods.prune_first.prune_trained", lambda *a, **k: seen.append(a[2]) or prune_trained(*a, **k)
+    )
+    PruneFirst(DoNothing(), GlobalMagnitude(0.5), prune_on="retain", finetune_epochs=0)(posed)
+    assert seen[0].where([1, 2, 3]).y.tolist() == [0, 0, 0] and len(seen[0]) == 24
+
+
+def test_iterative_pruning_without_training_is_refused():
+    with pytest.raises(NotApplicable, match="so it would prune once"):
+        PruneFirst(QUICK, IterativeMagnitude(0.6), finetune_epochs=0)(problem())
 
 
 def test_rewinding_repeats_the_original_training():

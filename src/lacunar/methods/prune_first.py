@@ -38,7 +38,7 @@ class PruneFirst(Method):
             weights, tuned on. A rewind repeats the recipe's training with the problem's seed.
         finetune_epochs, finetune_lr: of rewind="none", at a constant rate, the rest as in the recipe; 0 for none.
         prune_on: the examples that pruning and training look at: "all", the forgotten ones among them, as published,
-            or only the "retain" part, so that the mask owes less to the forgotten ones.
+            or only the "retain" part and corrected rows, so that the mask owes less to the forgotten ones.
     """
 
     paper: ClassVar[str] = "Jia et al., Model Sparsity Can Simplify Machine Unlearning, NeurIPS 2023, arXiv:2304.04934"
@@ -85,7 +85,7 @@ class PruneFirst(Method):
 
     def _examples(self, problem: Problem) -> Source:
         if self.prune_on == "retain":
-            return problem.retain
+            return problem.edited
         # In the order of ids, which is how a training set is stored: a rewind repeats its epochs.
         whole = problem.retain + problem.forget
         return whole.take(torch.argsort(whole.ids))

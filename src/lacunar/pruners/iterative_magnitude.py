@@ -32,6 +32,7 @@ class IterativeMagnitude(Pruner):
 
     paper: ClassVar[str] = "Frankle and Carbin, The Lottery Ticket Hypothesis, ICLR 2019, arXiv:1803.03635"
     scores: ClassVar[str] = "trained"
+    iterative: ClassVar[bool] = True
 
     sparsity: float = 0.95
     share: float = 0.2
