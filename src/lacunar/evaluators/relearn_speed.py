@@ -62,22 +62,7 @@ class RelearnSpeed(PerTrial):
         note = f"until {watch.goal:.3f} of the forgotten rows are fitted; {now:.3f} at the start"
         if now >= watch.goal:
             return [self.says("relearn_speed", 0.0, n=len(y), note=note)]
-        how = Descent(
-            epochs=-(-self.max_steps // rows.steps(self.batch_size)),
-            lr=self.lr,
-            batch_size=self.batch_size,
-            momentum=0.0,
-            weight_decay=0.0,
-            batchnorm="frozen",
-            augment=False,
-            precision="float32",
-        )
-        problem = trial.outcome.problem
-        model = copy.deepcopy(trial.outcome.model).requires_grad_(True)
-        limits = Limits(mask=trial.outcome.mask)
-        inputs = problem.recipe.for_training(trial.seed, augmented=False)
-        with torch.enable_grad():
-            descend(model, rows, problem.loss, how, seed=trial.seed, inputs=inputs, limits=limits, callbacks=(watch,))
+        self._train(trial, rows, watch)
         if watch.reached is None or watch.reached > self.max_steps:
             note = f"not relearned in {self.max_steps} steps, so this is a lower bound; {note}"
             return [self.says("relearn_speed", float(self.max_steps), n=len(y), note=note)]
