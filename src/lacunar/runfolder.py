@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from lacunar import named
 from lacunar.callbacks import Callback, Loop
 from lacunar.catalog import filled
@@ -231,17 +233,43 @@ def read_outcome(folder: Path, problem: Problem, method: Method) -> Outcome:
     """
     if not (folder / OUTCOME).is_file():
         raise BadInput(f"the run in {str(folder)!r} is not finished; repeat its lacunar unlearn command to go on")
-    found = read_json(folder / OUTCOME)
+    found = _read_left(folder / OUTCOME)
     model = load_model(folder / MODEL, problem.recipe.fresh(0)).to(problem.device).eval()
-    if not isinstance(found, dict) or found.get("weights_after_sha256") != named.digest(model_state(model)):
+    if found.weights_after_sha256 != named.digest(model_state(model)):
         raise BadInput(f"{MODEL} and {OUTCOME} in {str(folder)!r} do not belong together; run lacunar unlearn again")
-    kept = ("seconds", "cpu_seconds", "peak_bytes", "examples_seen", "steps", "facts")
+    mask = load_mask(folder / MASK) if (folder / MASK).is_file() else None
+    if mask is not None:
+        named.same_keys(named.parameters(model), mask)
+    kept = ("seconds", "cpu_seconds", "peak_bytes", "examples_seen", "steps", "history", "facts")
     return Outcome(
         problem=problem,
         method=method,
         model=model,
-        mask=load_mask(folder / MASK) if (folder / MASK).is_file() else None,
-        history=tuple(found["history"]),
-        notes=tuple(note for note in found["notes"] if note not in problem.notes),
-        **{name: found[name] for name in kept},
+        mask=mask,
+        notes=tuple(note for note in found.notes if note not in problem.notes),
+        **{name: getattr(found, name) for name in kept},
     )
+
+
+@dataclass(frozen=True)
+class _Left:
+    # What is read of an outcome.json; its other entries are for readers.
+
+    weights_after_sha256: str
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int | None
+    examples_seen: int
+    steps: int
+    history: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def _read_left(path: Path) -> _Left:
+    try:
+        return TypeAdapter(_Left).validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its top"
+        raise BadInput(f"{str(path)!r} is damaged at {where}: {first['msg']}; run lacunar unlearn again") from error
