@@ -137,6 +137,13 @@ CASES = [(case, masked) for case in _CASES for masked in (False, True)]
 CASE_IDS = [f"{case}-{'masked' if masked else 'dense'}" for case, masked in CASES]
 
 
+def all_corrected(case: str, seed: int = 0) -> Problem:
+    """A toy problem whose every training label is another one: no row is retained as it was."""
+    recipe, model, examples, _ = _trained(case, False)
+    corrected = examples.labelled((examples.y + 1) % 3)
+    return Problem.of(model, examples, None, recipe, seed, device="cpu", corrected=corrected)
+
+
 def problem(case: str, masked: bool = False, seed: int = 0, **more: Any) -> Problem:
     """A toy problem: a trained net, nine ids to forget (one more than a batch)."""
     recipe, model, examples, mask = _trained(case, masked)

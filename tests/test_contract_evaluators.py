@@ -157,13 +157,13 @@ def test_one_class_gives_numbers_or_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", ["forget", "test", "validation"])
+@pytest.mark.parametrize("part", ["forget", "retain", "test", "validation"])
 def test_no_examples_give_numbers_or_a_sentence(name, part):
     trial = trial_of("vectors")
     empty = trial.part(part).take(torch.zeros(0, dtype=torch.int64))
-    if part == "forget":
+    if part in ("forget", "retain"):
         trial = Trial(
-            replace(trial.outcome, problem=replace(trial.outcome.problem, forget=empty)),
+            replace(trial.outcome, problem=replace(trial.outcome.problem, **{part: empty})),
             trial.test,
             trial.validation,
             trial.oracles,

@@ -218,6 +218,17 @@ def test_a_missing_need_is_named(name):
             method(lacking)
 
 
+@pytest.mark.parametrize("case", ["vectors", "images", "dicts"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_row_may_be_corrected(name, case):
+    # A column that is dense, or a wrong scale, leaves no row as it was; the corrected rows are there to train on.
+    problem = problems.all_corrected(case)
+    assert not problem.retain and len(problem.edited) == len(problem.forget)
+    quick(name).check(problem)
+    outcome = run(name, problem)
+    assert not named.not_finite(model_state(outcome.model))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_forgotten_and_retained_id_is_visited(name):
     problem = problems.problem("vectors")

@@ -74,3 +74,15 @@ def test_every_example_is_counted():
     y = torch.zeros(257, dtype=torch.int64)
     part = (toy.logits_for(y, 1.0), y)
     assert {m.n for m in Accuracy().one(toy.trial(part, part, part))} == {257}
+
+
+def test_accuracy_of_no_examples_is_undefined_and_the_others_are_not():
+    # Where every row was corrected nothing is retained as it was.
+    y = torch.tensor([0, 1])
+    none = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+    found = {
+        m.name: m for m in Accuracy().one(toy.trial((toy.logits_for(y, 2.0), y), none, (toy.logits_for(y, 2.0), y)))
+    }
+    for name in ("ra", "margin_retain", "loss_retain"):
+        assert found[name].value is None and found[name].note == "undefined: there are no retain examples"
+    assert (found["ua"].value, found["ta"].value) == (0.0, 100.0)

@@ -32,6 +32,8 @@ def class_logits(trial: Trial, split: str) -> Tensor:
         BadInput: logits that are NaN or infinite, or no examples.
         NotApplicable: outputs that are not one row of class scores per example.
     """
+    if not trial.part(split):
+        raise BadInput(f"there are no {split} examples, so nothing can be measured on them")
     z = trial.logits(split)
     if not bool(torch.isfinite(z).all()):
         raise BadInput(f"the model's logits on the {split} examples hold NaN or infinity, so nothing can be measured")

@@ -22,6 +22,7 @@ class Accuracy(PerTrial):
 
     UA = 100 (1 - acc(F)), RA = 100 acc(R), TA = 100 acc(test without the classes that are forgotten entirely). The
     target is a retrained model's value: under random deletion UA of a perfect unlearner is the test error, not 100.
+    What is of no examples is undefined, as RA where every row was corrected.
 
     Attributes:
         per_class: add the test accuracy of each class, forgotten ones included.
@@ -77,6 +78,8 @@ class Accuracy(PerTrial):
 
 
 def _judged(trial: Trial, split: str) -> tuple[Tensor, Tensor, str]:
+    if not trial.part(split):
+        return torch.empty(0, 0), torch.empty(0), f"undefined: there are no {split} examples"
     z, y = class_logits(trial, split), class_labels(trial.part(split))
     if split != "test" or not trial.forgotten_classes:
         return z, y, ""

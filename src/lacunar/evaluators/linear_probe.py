@@ -124,7 +124,8 @@ class LinearProbe(PerTrial):
 def _head_of(trial: Trial) -> str:
     """The path of the linear layer that makes the logits; the last one if something comes behind it."""
     model, problem = trial.outcome.model, trial.outcome.problem
-    found = forward.head_of(model, problem.recipe.prepare(problem.retain.inputs_at(torch.tensor([0]))))
+    one = trial.test.take(torch.tensor([0])).to(problem.device)
+    found = forward.head_of(model, problem.recipe.prepare(one.inputs_at(torch.tensor([0]))))
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise NotApplicable("a linear probe replaces the last linear layer, and this net has none")

@@ -17,7 +17,7 @@ from lacunar import named
 from lacunar.curvature.hessian import Operator
 from lacunar.data import Source
 from lacunar.descent import Descent
-from lacunar.errors import BadInput
+from lacunar.errors import BadInput, NotApplicable
 from lacunar.evaluator import Measure, Measurement, PerTrial, Trial
 from lacunar.named import Mask, Named
 from lacunar.problem import Problem
@@ -68,6 +68,8 @@ class Prop2(PerTrial):
 
     def one(self, trial: Trial) -> list[Measurement]:
         problem, mask = trial.outcome.problem, trial.outcome.mask
+        if not problem.retain:
+            raise NotApplicable("prop2 trains on the retained examples alone, and there are none: every row was edited")
         whole = problem.retain + problem.forget
         whole = whole.take(torch.argsort(whole.ids))
         rate, steps = _training(problem.recipe, whole)
