@@ -106,6 +106,16 @@ def test_every_cell_gets_a_record_and_is_not_run_again(tiny_experiment, cells_ru
     assert environment["workers"] == 1
 
 
+def test_a_scenario_may_edit_every_row(tiny_experiment):
+    dense = ('["random_subset:fraction=0.2"]', '["bad_features:columns=[0]"]'), ("seeds = [0, 1, 2]", "seeds = [0]")
+    found = records(run(tiny_experiment(*dense), quiet=True))
+    assert found and {r.status for r in found} == {"done"} and {r.forgotten["count"] for r in found} == {60}
+    for r in found:
+        measured = {m.name: m for m in r.measurements}
+        assert measured["ra"].value is None and "no retain examples" in measured["ra"].note
+        assert measured["ua"].value is not None and measured["ta"].value is not None
+
+
 def test_a_further_method_trains_no_model(tiny_experiment, cells_run, monkeypatch):
     run(tiny_experiment(), quiet=True)
     fits, made = [], []
