@@ -57,7 +57,7 @@ def ranks(found: dict[float, Comparison], title: str) -> Table:
     listed = [row for row in comparison.rows if row.disparity.mean is not None]
     listed.sort(key=lambda row: row.disparity.mean or 0.0)
     rows = [(row.method, *_panel(comparison, row), plus_minus(row.ratio, most=3)) for row in listed]
-    heads = ("method", "disparity", *(f"gap of {name}" for name in comparison.columns), "of a retraining")
+    heads = ("method", *_panel_heads(comparison), "of a retraining")
     return Table(f"(b) At 95 %, forgetting {title}", heads, tuple(rows), _note(found))
 
 
@@ -95,8 +95,7 @@ def schedules(comparison: Comparison) -> Table:
         if family(row.method) in ("l1_sparse", "fine_tune"):
             zeros = plus_minus(row.values["sparsity"])
             rows.append((row.method, *_panel(comparison, row), zeros, plus_minus(row.ratio, most=3)))
-    gaps = (f"gap of {name}" for name in comparison.columns)
-    heads = ("method", "disparity", *gaps, "exact zeros, share of weights", "of a retraining")
+    heads = ("method", *_panel_heads(comparison), "exact zeros, share of weights", "of a retraining")
     return Table(f"Schedules and solvers, {comparison.scenario}", heads, tuple(rows), _note({0.0: comparison}))
 
 
@@ -120,8 +119,16 @@ def proposition(found: dict[float, Comparison]) -> Table:
     return Table("Proposition 2, gradient ascent", ("sparsity", *TERMS), tuple(rows), note)
 
 
+def _panel_heads(comparison: Comparison) -> tuple[str, ...]:
+    return ("disparity", *(f"gap of {name}" for name in _judged(comparison)))
+
+
 def _panel(comparison: Comparison, row: Row) -> tuple[str, ...]:
-    return (plus_minus(row.disparity), *(plus_minus(row.gaps.get(name, Estimate())) for name in comparison.columns))
+    return (plus_minus(row.disparity), *(plus_minus(row.gaps.get(name, Estimate())) for name in _judged(comparison)))
+
+
+def _judged(comparison: Comparison) -> tuple[str, ...]:
+    return tuple(name for name in comparison.columns if name != "sparsity")
 
 
 def _row(comparison: Comparison, name: str) -> Row:
