@@ -21,7 +21,7 @@ OPTIONS = {
     "--forget": "ids.csv",
     "--recipe": "usercode:recipe",
     "--method": "fine_tune",
-    "--set": ["epochs=100", "batch_size=4", "lr=0.001"],
+    "--set": ["epochs=250", "batch_size=4", "lr=0.001"],
     "--checkpoint-seconds": "0.01",
 }
 
