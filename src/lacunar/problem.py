@@ -15,7 +15,7 @@ from torch.nn.utils.prune import is_pruned
 
 from lacunar import forward, named
 from lacunar.callbacks import Callback
-from lacunar.data import Batch, Batches, Ids, Source, as_ids
+from lacunar.data import Batch, Batches, Ids, Inputs, Source, as_ids
 from lacunar.descend import Loss, descend
 from lacunar.descent import Descent
 from lacunar.edits import differing
@@ -166,6 +166,10 @@ class Problem:
     def movable(self, model: nn.Module) -> Mask | None:
         """The weights that may change: live and inside ``where``; None for all."""
         return named.both(self.mask, self.where)
+
+    def example(self) -> Inputs:
+        """A prepared input, for those who must run the model to follow it."""
+        return self.recipe.prepare(self.forget.inputs_at(torch.arange(1, device=self.forget.on)))
 
     def move(self, model: nn.Module, update: Named) -> nn.Module:
         """Add a closed-form ``update`` to the weights that may move, in place."""

@@ -54,7 +54,7 @@ class PruneFirst(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         given = problem.mask or named.full(named.weights(model), True)
         self.method.check(replace(problem, mask=given))
-        if self.pruner.is_met(model, given):
+        if self.pruner.is_met(model, given, problem.example()):
             return self.method.unlearn(model, problem)
         if problem.where is not None and any(not bool(w.all()) for w in problem.where.values()):
             raise NotApplicable("prune_first sets weights to zero all over, so it cannot leave those outside where=")

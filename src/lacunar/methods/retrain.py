@@ -58,7 +58,7 @@ class Retrain(Method):
             raise NotApplicable('retrain with mask="fresh" needs a pruned model, and this one is dense')
         if problem.where is not None and any(not bool(w.all()) for w in problem.where.values()):
             raise NotApplicable('retrain with mask="fresh" prunes all over, so it cannot leave weights outside where=')
-        seed, counts = seed_of(problem.seed, "retrain"), self.pruner.counts_of(model, problem.mask)
+        seed, counts = seed_of(problem.seed, "retrain"), self.pruner.counts_of(model, problem.mask, problem.example())
         retrained, problem.run.mask = train_pruned(
             problem.recipe, problem.edited, self.pruner, self.rewind, seed, counts=counts, run=problem.run
         )
