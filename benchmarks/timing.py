@@ -149,6 +149,15 @@ def conditions() -> dict[str, Any]:
     return {**environment(), "allocator": variables, "load_average": [round(x, 2) for x in os.getloadavg()]}
 
 
+def renew(results: Path, shown: Path, rows: Sequence[Mapping[str, Any]], page: Callable[[list[Any]], str]) -> None:
+    """Write ``results``, conditions first, unless there are no new rows; then the page of what it holds."""
+    if rows:
+        lines = [{"what": "conditions", **conditions()}, *rows]
+        write_text(results, "".join(json.dumps(line) + "\n" for line in lines))
+    _, *kept = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
+    write_text(shown, page(kept))
+
+
 def write(folder: Path, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> None:
     """Write results.jsonl and environment.json."""
     write_text(folder / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

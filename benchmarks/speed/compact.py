@@ -7,7 +7,6 @@ hold the same numbers, which is checked first.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,6 @@ from lacunar.architecture import Architecture
 from lacunar.catalog import parse
 from lacunar.channels.cut import SmallerBuild
 from lacunar.data import Examples
-from lacunar.files import write_text
 from lacunar.methods.fine_tune import FineTune
 from lacunar.problem import Problem
 from lacunar.pruners.channel import Channel
@@ -120,12 +118,8 @@ def page(rows: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> None:
     """Measure all cases on one thread, or with ``table`` only renew the page."""
     torch.set_num_threads(1)
-    if not arguments:
-        rows = [row for name, case in CASES.items() for row in measure(name, case)]
-        about = {"what": "conditions", **timing.conditions()}
-        write_text(RESULTS, "".join(json.dumps(line) + "\n" for line in [about, *rows]))
-    _, *kept = (json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines())
-    write_text(PAGE, page(kept))
+    rows = [] if arguments else [row for name, case in CASES.items() for row in measure(name, case)]
+    timing.renew(RESULTS, PAGE, rows, page)
 
 
 if __name__ == "__main__":

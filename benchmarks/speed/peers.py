@@ -7,7 +7,6 @@ images random, since time does not depend on them.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from benchmarks.speed.curvature import Rows, equal, fresh, images, one_gradient,
 from benchmarks import timing
 from lacunar import forward, named
 from lacunar.curvature.per_example import weighted_sum
-from lacunar.files import write_text
 from lacunar.methods.fisher_forgetting import FisherForgetting
 from lacunar.methods.influence import Influence, removal_gradient
 from lacunar.named import Named
@@ -128,12 +126,8 @@ def page(rows: Rows) -> str:
 def main(arguments: list[str]) -> None:
     """Measure on one thread, or with ``table`` only renew the page."""
     torch.set_num_threads(1)
-    if not arguments:
-        rows = [row for case in CASES for row in measure(case)]
-        about = {"what": "conditions", **timing.conditions()}
-        write_text(RESULTS, "".join(json.dumps(line) + "\n" for line in [about, *rows]))
-    _, *kept = (json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines())
-    write_text(PAGE, page(kept))
+    rows = [] if arguments else [row for case in CASES for row in measure(case)]
+    timing.renew(RESULTS, PAGE, rows, page)
 
 
 if __name__ == "__main__":

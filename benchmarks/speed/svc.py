@@ -8,7 +8,6 @@ compared before anything is timed.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,6 @@ from benchmarks import timing
 from lacunar.catalog import parse
 from lacunar.data import Source
 from lacunar.evaluators.legacy_mia import LegacyMia
-from lacunar.files import write_text
 from lacunar.recipe import Recipe
 
 RESULTS, PAGE = (Path(__file__).with_name(f"svc.{ending}") for ending in ("jsonl", "md"))
@@ -125,15 +123,11 @@ def page(rows: Rows) -> str:
 def main(arguments: list[str]) -> None:
     """Measure on one thread, or with ``table`` only renew the page."""
     torch.set_num_threads(1)
-    if not arguments:
-        rows: Rows = []
-        for name, whole in attacks():
-            for n in SIZES:
-                rows += measure(name, Attack(whole.members[:n], whole.others[:n], whole.judged))
-        about = {"what": "conditions", **timing.conditions()}
-        write_text(RESULTS, "".join(json.dumps(line) + "\n" for line in [about, *rows]))
-    _, *kept = (json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines())
-    write_text(PAGE, page(kept))
+    rows: Rows = []
+    for name, whole in () if arguments else attacks():
+        for n in SIZES:
+            rows += measure(name, Attack(whole.members[:n], whole.others[:n], whole.judged))
+    timing.renew(RESULTS, PAGE, rows, page)
 
 
 if __name__ == "__main__":
