@@ -272,3 +272,17 @@ def test_held_out_oracles_rarely_fail(digits, digits_oracles):
         verdicts.append(found.verdict)
     assert verdicts.count("fail") <= 3, "at most 2 alpha, within what chance allows of 16"
     assert verdicts.count("pass") >= 12
+
+
+def test_accuracy_on_retained_rows_is_demanded_only_where_rows_are_retained():
+    problem = problems.all_corrected("vectors")
+    test = problem.forget.take(torch.arange(10))
+    test = replace(test, ids=test.ids + 1000, x=test.x + 0.5)
+    found = audit(catalog.find("methods", "retrain")(problem), test, oracles=3, procedure_on_oracle=0)
+    demanded = {i.name for i in found.items if i.mandatory}
+    assert "ta" in demanded and "ra" not in demanded
+    assert "ra" in {i.name for i in audit(outcome_of_kept(), test, oracles=0).items if i.mandatory}
+
+
+def outcome_of_kept():
+    return catalog.find("methods", "do_nothing")(problems.problem("vectors"))

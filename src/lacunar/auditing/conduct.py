@@ -126,7 +126,9 @@ def _evidence(
     table, failed = rows(panel, [*compare, *(e for e in extra if comparable(e))])
     first_of_its_name = {row.name: row for row in reversed(table)}
     measured = [compared(row, rule) for row in table if row is first_of_its_name[row.name]]
-    items, controls = judged([*_missing(measured), *measured], _residues(measured, panel.unlearned), UTILITY, rule)
+    utility = _utility(panel.unlearned)
+    found = [*_missing(measured, utility), *measured]
+    items, controls = judged(found, _residues(measured, panel.unlearned), utility, rule)
     alone = [Cost(statistics.median(seconds) if seconds else None), *[Gap()] * oracles]
     return items, controls, [*single(panel, [*alone, *(e for e in extra if not comparable(e))]), *failed]
 
@@ -147,11 +149,16 @@ def _residues(items: Sequence[Item], trial: Trial) -> list[str]:
     return names + ["residue_weighted"] * ("residue_weighted" in value)
 
 
-def _missing(items: Sequence[Item]) -> list[Item]:
+def _utility(trial: Trial) -> tuple[str, ...]:
+    # An edit of every row retains none as it was; accuracy on no rows cannot be demanded.
+    return UTILITY if len(trial.outcome.problem.retain) else tuple(name for name in UTILITY if name != "ra")
+
+
+def _missing(items: Sequence[Item], utility: Sequence[str]) -> list[Item]:
     """Items for mandatory statistics whose evaluator failed, so that no verdict goes without them."""
     names = {item.name for item in items}
     reason = "its evaluator failed, see the measurements"
-    return [Item(name, reason=reason) for name in ("residue_mean", *UTILITY) if name not in names]
+    return [Item(name, reason=reason) for name in ("residue_mean", *utility) if name not in names]
 
 
 @dataclass(frozen=True)
