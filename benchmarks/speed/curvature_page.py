@@ -15,7 +15,7 @@ NOTES = {
     "linear": (
         "The loop of one is the plainest there is: a forward, an `autograd.grad` and one fused square and sum for",
         "each example. How slow a loop is depends on how it is written (another one, elsewhere, took 10.7 ms per",
-        "example of this net, 17 times as long), so the number to go by is the cost in gradients. Ours costs something",
+        "example of this net, 25 times as long), so the number to go by is the cost in gradients. Ours costs something",
         "before the first example, about 3 ms here: checks at the door, and which layers are factors. That is why the",
         "net stands here with few and with many examples.",
         "",
