@@ -76,15 +76,23 @@ def l1_against_fine_tuning(found: dict[float, Comparison], title: str) -> Table:
 
 
 def backdoors(found: dict[float, Comparison]) -> Table:
-    """(d): attack success and clean accuracy by sparsity."""
-    rows = []
+    """(d): attack success and clean accuracy by sparsity, and how far attack success is from that of the dense net."""
+    rows, dense = [], {row.method: row.values["attack_success"] for row in found[DENSE].rows}
     for s, comparison in found.items():
         for row in comparison.rows:
             if row.method == "random_weights":
                 continue
             measured = (row.values[name] for name in ("attack_success", "attack_success_legacy", "clean_accuracy"))
-            rows.append((f"{s:g} %", row.method, *map(plus_minus, measured)))
-    heads = ("sparsity", "method", "ASR, %", "ASR as published, %", "clean accuracy, %")
+            change = "" if s == DENSE else _told(paired(row.values["attack_success"], dense[row.method]))
+            rows.append((f"{s:g} %", row.method, *map(plus_minus, measured), change))
+    heads = (
+        "sparsity",
+        "method",
+        "ASR, %",
+        "ASR as published, %",
+        "clean accuracy, %",
+        "ASR minus that of the dense net",
+    )
     return Table("(d) The backdoor by sparsity", heads, tuple(rows), _note(found))
 
 

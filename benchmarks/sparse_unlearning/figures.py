@@ -119,9 +119,10 @@ def backdoor() -> Figure:
             rows = {s: searched(c, name).values[measure] for s, c in found.items()}
             curve(ax, rows, name, shift=0.04 * (i - 1), dashed=name in CONTROLS)
         ax.set_ylabel(said)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 100 if measure == "attack_success" else None)
         sparsities(ax, list(found))
-    left.legend()
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
