@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lacunar.allocator import SWITCH, TUNED_BY_USER
-from lacunar.environment import environment
-from lacunar.files import write_json, write_text
+from lacunar.core.files import write_json, write_text
+from lacunar.machine.environment import environment
+from lacunar.machine.memory import SWITCH, TUNED_BY_USER
 
 ROUNDS = 5
 

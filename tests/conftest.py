@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.data import Examples
-from lacunar.rng import seed_of
+from lacunar.core.rng import seed_of
+from lacunar.data.examples import Examples
 from tests import problems
 
 torch.set_num_threads(1)

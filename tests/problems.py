@@ -11,11 +11,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from lacunar import named
-from lacunar.data import Examples
-from lacunar.named import Mask
-from lacunar.problem import Problem
-from lacunar.recipe import Recipe
+from lacunar.core import named
+from lacunar.core.named import Mask
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_no_public_name_is_the_name_of_a_module():
 
 
 def test_audit_is_the_function_whatever_was_imported_first():
-    code = "import lacunar.auditing, lacunar\nprint(lacunar.audit is lacunar.auditing.audit, callable(lacunar.audit))"
+    code = "import lacunar.auditing.audit as room, lacunar\nprint(lacunar.audit is room.audit, callable(lacunar.audit))"
     assert fresh(code) == "True True"
 
 

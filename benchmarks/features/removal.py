@@ -20,16 +20,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, log_loss
 
 from benchmarks import timing
-from lacunar.catalog import find
-from lacunar.data import Examples
-from lacunar.datasource import Splits
-from lacunar.edits import blank
+from lacunar.catalog.registry import find
+from lacunar.core.files import write_text
+from lacunar.core.rng import numpy_generator
+from lacunar.data.corrections import blank
+from lacunar.data.data_set import Splits
+from lacunar.data.examples import Examples
 from lacunar.exact_unlearners.certified_linear import CertifiedLinear
-from lacunar.files import write_text
+from lacunar.lab.pages import plus_minus
 from lacunar.lab.table import Estimate
-from lacunar.report.experiment import plus_minus
 from lacunar.report.table import Table, markdown
-from lacunar.rng import numpy_stream
 
 HERE = Path(__file__).parent
 SETTINGS = {"l2": 1.0, "epsilon": 0.1, "delta": 0.01, "releases": 20}
@@ -113,7 +113,7 @@ def measured(data: Splits, columns: Sequence[int], seed: int, rounds: int = ROUN
 def spent(data: Splits, columns: Sequence[int], seed: int, requests: int = REQUESTS) -> dict[str, Any]:
     """The budget after as many requests of one column each as the noise was made for, and what the next one meets."""
     model = CertifiedLinear(**{**SETTINGS, "releases": requests}).fit(data.train, seed)
-    order = numpy_stream(seed, "requests").permutation(len(columns))[:requests]
+    order = numpy_generator(seed, "requests").permutation(len(columns))[:requests]
     for place in order:
         model = model.edit(columns=[columns[place]])
     residuals = [entry.residual for entry in model.record[1:]]
@@ -173,7 +173,7 @@ def rows(cases: Sequence[Case] = CASES, seeds: Sequence[int] = SEEDS, rounds: in
         data, columns = source.load(), source.columns(*case.names())
         for size in case.sizes:
             for seed in seeds:
-                drawn = numpy_stream(seed, "columns", size).permutation(len(columns))[:size]
+                drawn = numpy_generator(seed, "columns", size).permutation(len(columns))[:size]
                 chosen = [columns[place] for place in sorted(drawn)]
                 for mechanism in ("output", "objective"):
                     row = measured(data, chosen, seed, rounds, mechanism=mechanism)

@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from lacunar import lab, stats
-from lacunar.files import write_text
+from lacunar import lab
+from lacunar.core import stats
+from lacunar.core.files import write_text
+from lacunar.lab.pages import plus_minus
 from lacunar.lab.record import DONE, Record
 from lacunar.lab.table import Estimate
-from lacunar.report.experiment import plus_minus
 from lacunar.report.table import Table, markdown
 
 JUDGED = "accuracy_restored"

@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.sparse_unlearning.collect import FAMILIES, HERE, by_sparsity, comparisons, family, searched, variants
 from scipy.stats import spearmanr
 
-from lacunar.files import write_text
+from lacunar.core.files import write_text
+from lacunar.lab.pages import plus_minus
 from lacunar.lab.table import Comparison, Estimate, Row
-from lacunar.report.experiment import plus_minus
 from lacunar.report.table import Table, markdown
 
 FOLDERS = {"random_tenth": "a random tenth", "one_class": "one class"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from lacunar import catalog, lab
+from lacunar import lab
+from lacunar.catalog import registry
 from lacunar.lab.experiment import DENSE
 from lacunar.lab.table import Comparison, Row, comparable, compare
 
@@ -29,7 +30,7 @@ def by_sparsity(folder: Path) -> dict[float, Comparison]:
 
 def sparsity(line: str) -> float:
     """The percentage of convolution weights that a pruner's line removes."""
-    return 0.0 if line == DENSE else round(100 * float(catalog.parse("pruners", line).sparsity), 3)
+    return 0.0 if line == DENSE else round(100 * float(registry.parse("pruners", line).sparsity), 3)
 
 
 def family(line: str) -> str:

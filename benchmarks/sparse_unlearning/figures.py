@@ -14,7 +14,7 @@ from benchmarks.sparse_unlearning.collect import CONTROLS, FAMILIES, HERE, by_sp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lacunar.files import write_text
+from lacunar.core.files import write_text
 from lacunar.lab.table import Estimate, Row
 
 SCENARIOS = {"random_tenth": "a random tenth", "one_class": "one class"}

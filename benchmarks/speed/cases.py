@@ -12,12 +12,12 @@ import torch
 from benchmarks.speed import public_way
 from torch import Tensor, nn
 
-from lacunar import named
-from lacunar.catalog import parse
-from lacunar.data import Examples
-from lacunar.datasource import Splits
-from lacunar.recipe import Recipe
-from lacunar.rng import isolated
+from lacunar.catalog.registry import parse
+from lacunar.core import named
+from lacunar.core.rng import isolated
+from lacunar.data.data_set import Splits
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

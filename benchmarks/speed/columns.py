@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from benchmarks import timing
-from lacunar.catalog import parse
-from lacunar.data import Examples
+from lacunar.catalog.registry import parse
+from lacunar.core.rng import numpy_generator
+from lacunar.data.examples import Examples
 from lacunar.exact_unlearners._linear import Array, Objective, newton, rows_of
-from lacunar.rng import numpy_stream
 
 CASES = (
     ("Enron, 10 of 4,902 words", "enron", 10),
@@ -61,7 +61,7 @@ def without(train: Examples, count: int) -> tuple[Objective, Array]:
     theta, reached = newton(whole, np.zeros((width, 1)), 1e-10 * len(whole), 100)
     if reached > TRAINED * len(whole):
         raise SystemExit(f"the model to edit is not trained: its gradient norm is {reached:.1e}")
-    edited = whole.without_columns(numpy_stream(0, "columns").choice(width - 1, count, replace=False))
+    edited = whole.without_columns(numpy_generator(0, "columns").choice(width - 1, count, replace=False))
     return edited, np.where(edited.free[:, None], theta, 0.0)
 
 

@@ -16,17 +16,17 @@ import torch
 from torch import nn
 
 from benchmarks import timing
-from lacunar import named
-from lacunar.architecture import Architecture
-from lacunar.catalog import parse
-from lacunar.channels.cut import SmallerBuild
-from lacunar.data import Examples
-from lacunar.methods.fine_tune import FineTune
-from lacunar.problem import Problem
+from lacunar.catalog.registry import parse
+from lacunar.core import named
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
+from lacunar.methods.fine_tuning.fine_tune import FineTune
 from lacunar.pruners.channel import Channel
-from lacunar.recipe import Recipe
-from lacunar.rng import stream
+from lacunar.sparsity.channels.cut import SmallerBuild
 from lacunar.sparsity.compact import compact
+from lacunar.training.architecture import Architecture
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.problem import Problem
 
 RESULTS, PAGE = (Path(__file__).with_name(f"compact.{ending}") for ending in ("jsonl", "md"))
 VARIANTS = ("dense", "element mask", "compacted")
@@ -71,7 +71,7 @@ def problems(case: Case) -> dict[str, Problem]:
     assert isinstance(build, Architecture)
     recipe = Recipe(build.shaped(examples), precision="float32")
     dense, masked = recipe.fresh(0), recipe.fresh(0)
-    mask = case.pruner.mask(dense, None, stream(0))
+    mask = case.pruner.mask(dense, None, generator_of(0))
     named.write(masked, named.keep(named.weights(masked), mask))
     small = compact(masked, mask, recipe.prepare(x[:8]))
     smaller = replace(recipe, build=SmallerBuild(build, small.cuts))

@@ -25,18 +25,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from benchmarks import timing
-from lacunar import forward, named
-from lacunar.catalog import parse
+from lacunar.catalog.registry import parse
+from lacunar.core import named
+from lacunar.core.files import write_text
+from lacunar.core.named import Named
 from lacunar.curvature import fisher, ggn, hessian, per_example
 from lacunar.curvature.inverse import Solution, cg
 from lacunar.curvature.lissa import Lissa
 from lacunar.curvature.per_example import weighted_sum
-from lacunar.data import Examples
-from lacunar.files import write_text
-from lacunar.methods.influence import Influence, removal_gradient
-from lacunar.named import Named
-from lacunar.problem import Problem
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Examples
+from lacunar.methods.closed_form.influence import Influence, removal_gradient
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.problem import Problem
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "curvature.jsonl", HERE / "curvature.md"

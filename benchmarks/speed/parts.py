@@ -15,8 +15,9 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import timing
-from lacunar.data import Batch, Examples
-from lacunar.recipe import Recipe
+from lacunar.data.batches import Batch
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 GROUPS = {
     "convolution": ("convolution",),

@@ -14,12 +14,13 @@ import torch
 from benchmarks.speed.curvature import Rows, equal, fresh, images, one_gradient, raced
 
 from benchmarks import timing
-from lacunar import forward, named
+from lacunar.core import named
+from lacunar.core.named import Named
 from lacunar.curvature.per_example import weighted_sum
-from lacunar.methods.fisher_forgetting import FisherForgetting
-from lacunar.methods.influence import Influence, removal_gradient
-from lacunar.named import Named
-from lacunar.problem import Problem
+from lacunar.methods.closed_form.fisher_forgetting import FisherForgetting
+from lacunar.methods.closed_form.influence import Influence, removal_gradient
+from lacunar.training import forward
+from lacunar.unlearning.problem import Problem
 
 RESULTS, PAGE = (Path(__file__).with_name(f"peers.{ending}") for ending in ("jsonl", "md"))
 CASES = {"small_cnn, 1x28x28": ("small_cnn", (1, 28, 28)), "resnet8, 3x32x32": ("resnet:depth=8", (3, 32, 32))}

@@ -19,10 +19,10 @@ from sklearn.svm import SVC
 from tests.oracles import svc_attack
 
 from benchmarks import timing
-from lacunar.catalog import parse
-from lacunar.data import Source
-from lacunar.evaluators.legacy_mia import LegacyMia
-from lacunar.recipe import Recipe
+from lacunar.catalog.registry import parse
+from lacunar.data.examples import Source
+from lacunar.evaluators.attacks.legacy_mia import LegacyMia
+from lacunar.training.recipe import Recipe
 
 RESULTS, PAGE = (Path(__file__).with_name(f"svc.{ending}") for ending in ("jsonl", "md"))
 JUDGED, SIZES = 4500, (2000, 10_000)

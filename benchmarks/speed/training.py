@@ -22,9 +22,9 @@ from benchmarks.speed.cases import CASES, WAYS, Case, agreement, restore, save
 from benchmarks.speed.table import page
 
 from benchmarks import timing
-from lacunar.allocator import keep_memory
-from lacunar.datasource import Splits
-from lacunar.files import write_text
+from lacunar.core.files import write_text
+from lacunar.data.data_set import Splits
+from lacunar.machine.memory import keep_memory
 
 HERE = Path(__file__).parent
 MODULE = "benchmarks.speed.training"

@@ -14,44 +14,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lacunar.auditing import audit as audit
-    from lacunar.catalog import find as find
-    from lacunar.catalog import names as names
-    from lacunar.catalog import parse as parse
-    from lacunar.data import Examples as Examples
-    from lacunar.errors import BadInput as BadInput
-    from lacunar.errors import NotApplicable as NotApplicable
-    from lacunar.evaluator import Evaluator as Evaluator
-    from lacunar.method import Method as Method
-    from lacunar.problem import Outcome as Outcome
-    from lacunar.problem import Problem as Problem
-    from lacunar.pruner import Pruner as Pruner
-    from lacunar.recipe import Recipe as Recipe
-    from lacunar.run import Run as Run
-    from lacunar.scenario import Scenario as Scenario
-    from lacunar.stream import Stream as Stream
-    from lacunar.stream import load as load
+    from lacunar.auditing.audit import audit as audit
+    from lacunar.auditing.evaluator import Evaluator as Evaluator
+    from lacunar.catalog.registry import find as find
+    from lacunar.catalog.registry import names as names
+    from lacunar.catalog.registry import parse as parse
+    from lacunar.core.errors import BadInput as BadInput
+    from lacunar.core.errors import NotApplicable as NotApplicable
+    from lacunar.data.examples import Examples as Examples
+    from lacunar.data.stream import Stream as Stream
+    from lacunar.data.stream import load as load
+    from lacunar.sparsity.pruner import Pruner as Pruner
+    from lacunar.training.recipe import Recipe as Recipe
+    from lacunar.training.run import Run as Run
+    from lacunar.unlearning.method import Method as Method
+    from lacunar.unlearning.method import Outcome as Outcome
+    from lacunar.unlearning.problem import Problem as Problem
+    from lacunar.unlearning.scenario import Scenario as Scenario
 
     __version__: str
 
 _HOMES = {
-    "audit": "auditing",
-    "find": "catalog",
-    "names": "catalog",
-    "parse": "catalog",
-    "Examples": "data",
-    "BadInput": "errors",
-    "NotApplicable": "errors",
-    "Evaluator": "evaluator",
-    "Method": "method",
-    "Outcome": "problem",
-    "Problem": "problem",
-    "Pruner": "pruner",
-    "Recipe": "recipe",
-    "Run": "run",
-    "Scenario": "scenario",
-    "Stream": "stream",
-    "load": "stream",
+    "audit": "auditing.audit",
+    "find": "catalog.registry",
+    "names": "catalog.registry",
+    "parse": "catalog.registry",
+    "Examples": "data.examples",
+    "BadInput": "core.errors",
+    "NotApplicable": "core.errors",
+    "Evaluator": "auditing.evaluator",
+    "Method": "unlearning.method",
+    "Outcome": "unlearning.method",
+    "Problem": "unlearning.problem",
+    "Pruner": "sparsity.pruner",
+    "Recipe": "training.recipe",
+    "Run": "training.run",
+    "Scenario": "unlearning.scenario",
+    "Stream": "data.stream",
+    "load": "data.stream",
 }
 
 __all__ = ["__version__", *_HOMES]

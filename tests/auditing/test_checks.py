@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import named
 from lacunar.auditing.checks import Copies, copies, given_oracles, invariants, trial_of
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.methods.do_nothing import DoNothing
-from lacunar.recipe import Recipe
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.examples import Examples
+from lacunar.methods.controls.do_nothing import DoNothing
+from lacunar.training.recipe import Recipe
 from tests import problems
 from tests.evaluators.toy import Shifted
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from lacunar import named
 from lacunar.auditing import facts
 from lacunar.auditing.checks import Copies
 from lacunar.auditing.rules import Rule, compared
-from lacunar.evidence import Item
+from lacunar.core import named
+from lacunar.report.evidence import Item
 from tests.auditing.test_rules import row
 from tests.evaluators import toy
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lacunar import stats
-from lacunar.auditing.panel import Row
+from lacunar.auditing.comparison import Row
 from lacunar.auditing.rules import Rule, compared, decide, judged, oracles_needed, overall
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measurement
-from lacunar.evidence import Item
-from lacunar.rng import numpy_stream
+from lacunar.core import stats
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measurement
+from lacunar.core.rng import numpy_generator
+from lacunar.report.evidence import Item
 
 RULE = Rule()
 ORACLES = (-0.9, 0.2, 0.4, -0.5, 0.8)
@@ -154,7 +154,7 @@ def test_how_many_oracles_would_settle_it():
 
 def simulated(effect, draws=500, k=5, model="original"):
     """Verdicts on one statistic of unit spread whose original lies ``effect`` above the oracles."""
-    rng, counts = numpy_stream(0, "simulated", effect, model), {"fail": 0, "pass": 0, "inconclusive": 0}
+    rng, counts = numpy_generator(0, "simulated", effect, model), {"fail": 0, "pass": 0, "inconclusive": 0}
     for _ in range(draws):
         original, oracles = effect + rng.normal(), rng.normal(size=k)
         value = original if model == "original" else rng.normal()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from benchmarks.speed import columns, curvature, curvature_page
 
-from lacunar.data import Examples
+from lacunar.data.examples import Examples
 from tests.oracles import convex
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from benchmarks.speed import compact
 
-from lacunar import named
+from lacunar.core import named
 from lacunar.pruners.channel import Channel
 
 TINY = compact.Case("small_cnn:width=4,depth=2", Channel(0.5), batch_size=8, steps=2)

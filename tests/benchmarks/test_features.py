@@ -7,8 +7,8 @@ import pytest
 import torch
 from benchmarks.features import removal
 
-from lacunar.data import Examples
-from lacunar.datasource import Splits
+from lacunar.data.data_set import Splits
+from lacunar.data.examples import Examples
 
 
 def table(n: int = 160, width: int = 24) -> Splits:

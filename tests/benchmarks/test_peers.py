@@ -7,8 +7,8 @@ import json
 import pytest
 from benchmarks.speed import peers
 
-from lacunar import named
-from lacunar.methods.fisher_forgetting import FisherForgetting
+from lacunar.core import named
+from lacunar.methods.closed_form.fisher_forgetting import FisherForgetting
 from tests import problems
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from benchmarks.sharpness import verdict
 
-from lacunar import catalog, lab
-from lacunar.evaluator import Measurement
+from lacunar import lab
+from lacunar.catalog import registry
+from lacunar.core.measurement import Measurement
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.record import Record
 
@@ -45,7 +46,7 @@ def test_a_tiny_run_ends_in_a_verdict(tmp_path, monkeypatch, capsys):
 
 
 def record(line: str, seed: int, value: float | None) -> Record:
-    method = catalog.parse("methods", line)
+    method = registry.parse("methods", line)
     measured = (Measurement("accuracy_restored", value, note="undefined" * (value is None)),)
     settings = {"method": method.spec()}
     return Record(

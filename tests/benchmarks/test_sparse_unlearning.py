@@ -8,7 +8,7 @@ import pytest
 from benchmarks.sparse_unlearning import choose, claims, collect, figures
 
 from lacunar import lab
-from lacunar.evaluator import Measurement
+from lacunar.core.measurement import Measurement
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.record import Record
 from lacunar.lab.table import Estimate, compare

@@ -13,10 +13,10 @@ from benchmarks.speed.cases import CASES, agreement, images, public, restore, sa
 from PIL import Image
 
 from benchmarks import timing
-from lacunar.catalog import find
-from lacunar.data import Examples
-from lacunar.datasource import Splits
-from lacunar.recipe import Recipe
+from lacunar.catalog.registry import find
+from lacunar.data.data_set import Splits
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 
 def small_data(channels: int, n: int = 96) -> Splits:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from benchmarks.speed import svc
 
-from lacunar.rng import numpy_stream
+from lacunar.core.rng import numpy_generator
 
 
 def attack(n: int = 150) -> svc.Attack:
-    rng = numpy_stream(0, "confidences")
+    rng = numpy_generator(0, "confidences")
     return svc.Attack(rng.beta(8, 0.5, n), rng.beta(3, 0.7, n), rng.beta(5, 0.6, 4 * n))
 
 

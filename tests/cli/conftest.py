@@ -15,8 +15,8 @@ import torch
 from typer.testing import CliRunner
 
 from lacunar.cli import app
-from lacunar.rng import isolated
-from lacunar.weights import save_mask, save_model, save_tensors
+from lacunar.core.rng import isolated
+from lacunar.core.weights import save_mask, save_model, save_tensors
 from tests.problems import half_mask
 
 MODULE = '''

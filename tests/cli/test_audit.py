@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from lacunar.files import read_json, write_json
-from lacunar.recipe import Recipe
+from lacunar.core.files import read_json, write_json
+from lacunar.training.recipe import Recipe
 from tests.cli.conftest import call, tree
 
 RUN = {
@@ -46,7 +46,7 @@ def test_reports_and_exit_codes(run):
 def test_each_verdict_has_its_code(run, monkeypatch, verdict, code):
     from dataclasses import replace
 
-    from lacunar import auditing
+    from lacunar.auditing import audit as auditing
 
     judge = auditing.audit
     monkeypatch.setattr(auditing, "audit", lambda *a, **k: replace(judge(*a, **k), verdict=verdict))

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from lacunar.catalog import names
+from lacunar.catalog.registry import names
 from tests.cli.conftest import call, tree
 
 GOOD = {
@@ -230,7 +230,7 @@ def lists(folder):
 def test_one_sentence_and_nothing_written(case, lists):
     import usercode
 
-    from lacunar.weights import save_model
+    from lacunar.core.weights import save_model
 
     save_model(lists / "wide.safetensors", usercode.wide())
     changes, sentence = CASES[case]

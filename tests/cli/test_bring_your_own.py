@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lacunar.given import parts
-from lacunar.problem import ids_digest
-from lacunar.runfolder import Request
-from lacunar.weights import load_tensors, save_tensors
+from lacunar.core.weights import load_tensors, save_tensors
+from lacunar.data.ids import ids_digest
+from lacunar.jobs.run_folder import Request
+from lacunar.jobs.words import parts
 from tests.cli.conftest import call
 
 POINTS = {

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from lacunar.weights import load_tensors
+from lacunar.core.weights import load_tensors
 from tests.cli.conftest import call
 
 OPTIONS = {

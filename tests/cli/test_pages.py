@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import lacunar
-from lacunar import catalog
-from lacunar.describe import measures
+from lacunar.catalog import registry
+from lacunar.catalog.documentation import measures
 from tests.cli.conftest import call
 
 EXPERIMENT = """
@@ -48,16 +48,16 @@ def test_every_verb_has_help(verb):
 @pytest.mark.parametrize(("verb", "kind"), [("methods", "methods"), ("datasets", "datasets")])
 def test_lists(verb, kind):
     listed = call(verb, {"--json": ""}).json
-    assert list(listed) == catalog.names(kind)
+    assert list(listed) == registry.names(kind)
     plain = call(verb).out.splitlines()
-    assert [line.split()[0] for line in plain] == catalog.names(kind)
+    assert [line.split()[0] for line in plain] == registry.names(kind)
 
 
-@pytest.mark.parametrize("name", catalog.names("methods"))
+@pytest.mark.parametrize("name", registry.names("methods"))
 def test_every_method_has_a_page(name):
     page = call("methods", {"--json": ""}, name).json
     assert page["paper"] and page["about"]
-    assert set(page["settings"]) == set(catalog.find("methods", name).settings())
+    assert set(page["settings"]) == set(registry.find("methods", name).settings())
     assert call("methods", {}, name).out.startswith(f"{name}\n")
 
 
@@ -107,13 +107,13 @@ def test_doctor(tmp_path, monkeypatch):
 
 
 def test_doctor_tells_a_folder_that_cannot_be_written(tmp_path):
-    from lacunar.doctor import examine
+    from lacunar.machine.doctor import examine
 
     assert examine(tmp_path / "not there")["writable"] == {str(tmp_path / "not there"): False}
 
 
 def test_demo(tmp_path, monkeypatch):
-    from lacunar import demo
+    from lacunar.jobs import demo
 
     monkeypatch.setattr(demo, "EXAMPLES", 200)
     monkeypatch.setattr(demo, "WRONG", 16)
@@ -129,9 +129,9 @@ def test_demo(tmp_path, monkeypatch):
 
 
 def test_bugs_end_with_1(monkeypatch):
-    from lacunar import describe
+    from lacunar.catalog import documentation
 
-    monkeypatch.setattr(describe, "summaries", lambda kind: 1 / 0)
+    monkeypatch.setattr(documentation, "summaries", lambda kind: 1 / 0)
     said = call("methods")
     assert said.code == 1
     assert said.err == (
@@ -141,12 +141,12 @@ def test_bugs_end_with_1(monkeypatch):
 
 
 def test_files_that_cannot_be_written_are_bad_input(tmp_path, monkeypatch):
-    from lacunar import describe
+    from lacunar.catalog import documentation
 
     def full(kind):
         raise PermissionError(13, "Permission denied", "runs/r1")
 
-    monkeypatch.setattr(describe, "summaries", full)
+    monkeypatch.setattr(documentation, "summaries", full)
     said = call("methods")
     assert (said.code, said.err) == (2, "error: Permission denied: 'runs/r1'\n")
 

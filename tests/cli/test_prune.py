@@ -8,13 +8,13 @@ import shutil
 import pytest
 import torch
 
-from lacunar import named
-from lacunar.channels.cut import SmallerBuild, cuts_of
+from lacunar.core import named
+from lacunar.core.rng import generator_of
+from lacunar.core.weights import load_mask, load_model, load_tensors
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.pruners.global_magnitude import GlobalMagnitude
-from lacunar.recipe import Recipe
-from lacunar.rng import stream
-from lacunar.weights import load_mask, load_model, load_tensors
+from lacunar.sparsity.channels.cut import SmallerBuild, cuts_of
+from lacunar.training.recipe import Recipe
 from tests.cli.conftest import call, tree
 
 TRAIN = {
@@ -54,7 +54,7 @@ def test_masks_a_trained_model_and_leaves_weights_that_are_kept(base):
     assert "live: 0.2500 of the weights in scope" in said.out
     dense, sparse = load_tensors("base/base.safetensors"), load_tensors("sparse/base.safetensors")
     mask = load_mask("sparse/mask.safetensors")
-    wanted = GlobalMagnitude(0.75).mask(load_model("base/base.safetensors", net()), None, stream(0))
+    wanted = GlobalMagnitude(0.75).mask(load_model("base/base.safetensors", net()), None, generator_of(0))
     assert named.digest(mask) == named.digest(wanted)
     kept = {**dense, **named.keep({n: dense[n] for n in mask}, mask)}
     assert named.digest(sparse) == named.digest(kept)

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from lacunar import named
-from lacunar.files import read_json, write_json
-from lacunar.weights import load_mask, load_tensors
+from lacunar.core import named
+from lacunar.core.files import read_json, write_json
+from lacunar.core.weights import load_mask, load_tensors
 from tests.cli.conftest import call
 
 ASKED = {

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from lacunar.weights import load_tensors
+from lacunar.core.weights import load_tensors
 from tests.cli.conftest import call, tree
 
 TRAIN = {

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lacunar.data import Examples
-from lacunar.recipe import Recipe
-from lacunar.rng import isolated
+from lacunar.core.rng import isolated
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 N = 7
 

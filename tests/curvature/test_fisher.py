@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lacunar import named
+from lacunar.core import named
 from lacunar.curvature import fisher, ggn
 from tests.curvature.nets import NETS, net, some
 from tests.curvature.test_per_example import relative

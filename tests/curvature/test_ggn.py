@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from lacunar import forward, named
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import fisher, ggn
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Examples
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 from tests.curvature.nets import CASE_IDS, CASES, N, Tagger, net, some
 from tests.curvature.test_per_example import relative
 from tests.oracles import curvature as oracle

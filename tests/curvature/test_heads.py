@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import forward, named
+from lacunar.core import named
 from lacunar.curvature import ggn, per_example
 from lacunar.curvature.heads import head_of
-from lacunar.data import Examples
+from lacunar.data.examples import Examples
 from lacunar.exact_unlearners._linear import Objective
-from lacunar.recipe import Recipe
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 
 SURE = 1e4
 LOGITS = {

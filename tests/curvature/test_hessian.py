@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import ggn, hessian
-from lacunar.errors import BadInput, NotApplicable
 from tests.curvature.nets import CASE_IDS, CASES, CURVED, PIECEWISE, net, some
 from tests.curvature.test_per_example import relative
 from tests.oracles import curvature as oracle

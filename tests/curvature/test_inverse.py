@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import ggn, hessian, per_example
 from lacunar.curvature.inverse import Solution, cg, cholesky, woodbury
 from lacunar.curvature.per_example import GradientRows
-from lacunar.errors import BadInput, NotApplicable
 from tests.curvature.nets import N, net, some
 from tests.curvature.test_per_example import relative
 from tests.oracles import curvature as oracle

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
 from lacunar.curvature import passes, per_example
 from lacunar.curvature.passes import Cotangents, factored, parts
 from lacunar.curvature.per_example import GradientRows
 from lacunar.curvature.view import View
-from lacunar.data import Examples
-from lacunar.errors import BadInput
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 from tests.curvature.nets import CASE_IDS, CASES, N, net, some
 from tests.oracles import curvature as oracle
 

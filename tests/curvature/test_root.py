@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import NotApplicable
 from lacunar.curvature.inverse import woodbury
 from lacunar.curvature.root import Root
-from lacunar.errors import NotApplicable
 from tests.curvature.nets import CASE_IDS, CASES, N, net, some
 from tests.oracles import curvature as oracle
 

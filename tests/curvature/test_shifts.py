@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
 from lacunar.curvature.shifts import shifted
-from lacunar.errors import BadInput
 
 DAMPINGS = [10.0, 0.01, 1.0, 0.1]
 

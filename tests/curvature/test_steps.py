@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lacunar import edits, named
+from lacunar.core import named
+from lacunar.core.errors import Diverged, NotApplicable
 from lacunar.curvature import ggn, per_example, steps
-from lacunar.data import Examples
-from lacunar.errors import Diverged, NotApplicable
-from lacunar.recipe import Recipe
+from lacunar.data import corrections
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 from tests.curvature import nets
 from tests.oracles import curvature as oracle
 
@@ -38,7 +39,7 @@ def edited(rows: Examples, other: Examples, recipe: Recipe, model: nn.Module) ->
 @pytest.mark.parametrize("name", ["mlp", "gelu", "residual", "words"])
 def test_a_label_edit_takes_one_pass_and_is_exact(name, monkeypatch):
     model, rows, _ = nets.net(name)
-    other = edits.relabel(rows, {2: 1, 5: 2, 8: 0})
+    other = corrections.relabel(rows, {2: 1, 5: 2, 8: 0})
     wanted = edited(rows, other, PLAIN, model)
     calls = []
     monkeypatch.setattr(steps, "weighted_sum", lambda *a, **k: calls.append(a))
@@ -72,13 +73,13 @@ def test_labels_of_sequences_can_be_edited():
 
 def test_features_deletions_and_mixtures():
     model, rows, _ = nets.net("mlp")
-    zeroed = edits.zero_features(rows, [1, 3])
+    zeroed = corrections.zero_features(rows, [1, 3])
     assert close(steps.edit_gradient(model, rows, zeroed, PLAIN), edited(rows, zeroed, PLAIN, model))
     nothing = rows.take(torch.zeros(0, dtype=torch.int64))
     gone = named.scale(summed(model, rows, PLAIN), -1.0)
     assert close(steps.edit_gradient(model, rows, None, PLAIN), gone)
     assert close(steps.edit_gradient(model, rows, nothing, PLAIN), gone)
-    some = edits.relabel(rows, {2: 1}).where([2, 5])
+    some = corrections.relabel(rows, {2: 1}).where([2, 5])
     wanted = named.add(
         edited(rows.where([2]), some.where([2]), PLAIN, model), summed(model, rows.without([2, 5]), PLAIN), -1
     )
@@ -106,7 +107,7 @@ def test_the_penalty_shrinks_with_the_number_of_rows_and_is_no_norm():
 def test_masks_cut_gradients():
     model, rows, recipe = nets.net("mlp")
     mask = nets.some(model)
-    other = edits.relabel(rows, {2: 1})
+    other = corrections.relabel(rows, {2: 1})
     for whole, cut in (
         (steps.edit_gradient(model, rows, other, recipe), steps.edit_gradient(model, rows, other, recipe, mask)),
         (steps.edit_gradient(model, rows, None, recipe), steps.edit_gradient(model, rows, None, recipe, mask)),
@@ -237,7 +238,7 @@ def test_one_step_on_a_quadratic_is_the_retrained_solution(deleted):
     model = nn.Linear(4, 1, bias=False).double()
     named.write(model, {"weight": ridge(train).T})
     forget = train.where(range(6))
-    corrected = None if deleted else edits.zero_features(forget, [2])
+    corrected = None if deleted else corrections.zero_features(forget, [2])
     after = train.without(range(6)) if deleted else train.without(range(6)) + corrected
     gradient = steps.edit_gradient(model, forget, corrected, recipe)
     step = steps.System(model, after, recipe, rtol=1e-12).solved(gradient, 0.0).x

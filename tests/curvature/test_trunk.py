@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from lacunar.core.errors import NotApplicable
 from lacunar.curvature.trunk import Trunk
-from lacunar.errors import NotApplicable
 from tests.curvature import nets
 
 

@@ -5,15 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lacunar import named
-from lacunar.catalog import find
+from lacunar.catalog.registry import find
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import fisher, ggn, hessian, per_example
 from lacunar.curvature.heads import head_of
 from lacunar.curvature.view import View
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.recipe import Recipe
-from lacunar.stream import Stream
+from lacunar.data.examples import Examples
+from lacunar.data.stream import Stream
+from lacunar.training.recipe import Recipe
 from tests import problems
 from tests.curvature.nets import N, net, some
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lacunar.catalog import find, from_spec, parse
-from lacunar.data import Examples
-from lacunar.datasets._parts import stratified, subset
-from lacunar.errors import BadInput
+from lacunar.catalog.registry import find, from_spec, parse
+from lacunar.core.errors import BadInput
+from lacunar.data.examples import Examples
+from lacunar.datasets._splits import stratified, subset
 
 
 def parts(splits):

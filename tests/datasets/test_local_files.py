@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lacunar.catalog import find
+from lacunar.catalog.registry import find
+from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.datasets import cifar10, fashion_mnist
-from lacunar.errors import BadInput, NotApplicable
 
 RNG = np.random.default_rng(0)
 CLOTHES = {

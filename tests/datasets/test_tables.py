@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lacunar.catalog import find
-from lacunar.characters import text_of
+from lacunar.catalog.registry import find
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.characters import text_of
 from lacunar.datasets import adult, enron, pima, sms
-from lacunar.errors import BadInput, NotApplicable
 
 PERSON = {
     "age": "39", "workclass": "State-gov", "fnlwgt": "77516", "education": "Bachelors", "education-num": "13",

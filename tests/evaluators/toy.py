@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lacunar.data import Examples
-from lacunar.evaluator import Trial
-from lacunar.methods.do_nothing import DoNothing
-from lacunar.problem import Outcome, Problem
-from lacunar.recipe import Recipe
+from lacunar.auditing.trial import Trial
+from lacunar.data.examples import Examples
+from lacunar.methods.controls.do_nothing import DoNothing
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.method import Outcome
+from lacunar.unlearning.problem import Problem
 
 
 class Shifted(nn.Module):

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from lacunar import catalog, edits
-from lacunar.certified import noise_for, verify
-from lacunar.data import Examples
-from lacunar.errors import BadInput, Diverged, NotApplicable
+from lacunar.catalog import registry
+from lacunar.core.errors import BadInput, Diverged, NotApplicable
+from lacunar.data import corrections
+from lacunar.data.examples import Examples
 from lacunar.exact_unlearners import certified_linear
 from lacunar.exact_unlearners.certified_linear import CertifiedLinear
+from lacunar.unlearning.certificate import noise_for, verify
 from tests.oracles.convex import minimiser
 
 
@@ -45,8 +46,8 @@ def test_fit_and_edits_are_those_of_a_retraining(classes, density):
     train = table(classes=classes, density=density)
     model = CertifiedLinear(l2=0.5).fit(train, seed=0)
     assert torch.allclose(true_weights(model), retrained(model, train), atol=1e-8)
-    edited = edits.remove(edits.relabel(train, {4: 1 - int(train.y[1] > 0)}), train.ids[50:60].tolist())
-    rows = edited.where(edits.differing(train, edited))
+    edited = corrections.remove(corrections.relabel(train, {4: 1 - int(train.y[1] > 0)}), train.ids[50:60].tolist())
+    rows = edited.where(corrections.differing(train, edited))
     after = model.edit(delete=train.ids[50:60], corrected=rows)
     assert after.residual <= 1e-9 * len(train)
     gap = (true_weights(after) - retrained(model, edited)).norm()
@@ -73,7 +74,7 @@ def test_removed_columns_are_known_exactly(mechanism):
     after = model.edit(columns=[2, 5])
     state = after._state
     assert np.abs(state.theta[[2, 5]] + state.objective.b[[2, 5]] / 2.0).max() < 1e-10
-    zeroed = edits.zero_features(train, [2, 5])
+    zeroed = corrections.zero_features(train, [2, 5])
     wanted = retrained(model, zeroed, torch.from_numpy(state.objective.b))
     assert (true_weights(after) - wanted).norm() <= after.residual / 2.0 + 1e-9
     loud = train.x.clone()
@@ -161,9 +162,9 @@ def test_an_exhausted_budget_refuses_or_retrains_and_says_so():
 
 
 def test_settings_round_trip_and_fitted_values_are_no_settings():
-    model = catalog.find("exact_unlearners", "certified_linear", l2=0.1)
+    model = registry.find("exact_unlearners", "certified_linear", l2=0.1)
     fitted = model.fit(table(), seed=0)
-    assert catalog.from_spec("exact_unlearners", json.loads(json.dumps(fitted.spec()))) == model
+    assert registry.from_spec("exact_unlearners", json.loads(json.dumps(fitted.spec()))) == model
     assert fitted == model and fitted.line() == "certified_linear:l2=0.1"
 
 

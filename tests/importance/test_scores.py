@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from lacunar import catalog, named
+from lacunar.catalog import registry
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.rng import generator_of
 from lacunar.curvature import fisher, ggn
 from lacunar.curvature.per_example import weighted_sum
-from lacunar.errors import BadInput
-from lacunar.rng import stream
 from tests import problems
 from tests.curvature.nets import net
 from tests.oracles import curvature as oracle
@@ -16,7 +17,7 @@ def score(name, notes=None, **settings):
     model, examples, recipe = net(settings.pop("net", "mlp"))
     kept, gone = examples.take(torch.arange(4)), examples.take(torch.arange(4, 7))
     given = {"forget": gone, "corrected": settings.pop("corrected", None), "notes": notes}
-    return catalog.find("importance", name, **settings).scores(model, kept, recipe, stream(5, "rank"), **given)
+    return registry.find("importance", name, **settings).scores(model, kept, recipe, generator_of(5, "rank"), **given)
 
 
 def parts():
@@ -82,7 +83,7 @@ def test_hutchinson_tells_its_error():
 
 def test_forget_newton_is_the_decrease_along_each_weight():
     model, kept, gone, recipe, total = parts()
-    seed = int(torch.randint(0, 1 << 62, (), generator=stream(5, "rank")))
+    seed = int(torch.randint(0, 1 << 62, (), generator=generator_of(5, "rank")))
     diagonal = ggn.diagonal(model, kept, recipe, probes=3, seed=seed)
     floor = 4 * (5e-4 + 0.2)
     shrunk = named.add(total, named.weights(model), 3 * 5e-4)
@@ -94,13 +95,13 @@ def test_forget_newton_is_the_decrease_along_each_weight():
     assert_same(score("forget_newton", damping=0.2, probes=3, corrected=changed), expected)
     assert named.norm(score("forget_newton", corrected=gone)) == 0
     with pytest.raises(BadInput, match="damping must be >= 0"):
-        catalog.find("importance", "forget_newton", damping=-1.0)
+        registry.find("importance", "forget_newton", damping=-1.0)
 
 
 def test_random_differs_by_seed_and_lies_in_the_unit_interval():
     problem = problems.problem("vectors")
-    one = catalog.find("importance", "random").of_problem(problem)
-    two = catalog.find("importance", "random").of_problem(problems.problem("vectors", seed=1))
+    one = problem.scores(registry.find("importance", "random"))
+    two = problems.problem("vectors", seed=1).scores(registry.find("importance", "random"))
     assert named.digest(one) != named.digest(two)
     assert float(named.flat(one).min()) >= 0 and float(named.flat(one).max()) < 1
 
@@ -110,7 +111,7 @@ def test_corrected_rows_count_as_kept():
     corrected = problem.forget.labelled((problem.forget.y + 1) % 3)
     edited = problems.problem("vectors", corrected=corrected)
     expected = fisher.empirical(edited.model, problem.retain + corrected, edited.recipe)
-    assert_same(catalog.find("importance", "fisher_diagonal").of_problem(edited), expected, 1e-6)
+    assert_same(edited.scores(registry.find("importance", "fisher_diagonal")), expected, 1e-6)
 
 
 def test_sharpness_does_not_see_wrong_labels():
@@ -118,6 +119,8 @@ def test_sharpness_does_not_see_wrong_labels():
     problem = problems.problem("vectors")
     turned = problem.retain.labelled((problem.retain.y + 1) % 3)
     for name, blind in (("ggn_diagonal", True), ("hessian_diagonal", True), ("fisher_diagonal", False)):
-        find = catalog.find("importance", name)
-        a, b = (find.scores(problem.model, e, problem.recipe, stream(0, "rank")) for e in (problem.retain, turned))
+        find = registry.find("importance", name)
+        a, b = (
+            find.scores(problem.model, e, problem.recipe, generator_of(0, "rank")) for e in (problem.retain, turned)
+        )
         assert (named.digest(a) == named.digest(b)) is blind

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from lacunar import catalog
-from lacunar.errors import BadInput
+from lacunar.catalog import registry
+from lacunar.core.errors import BadInput
 from lacunar.lab.experiment import CONTROLS, Experiment
 
 
 def test_a_file_becomes_values(tiny_experiment):
     experiment = Experiment.read(tiny_experiment())
     assert experiment.dataset == (
-        catalog.parse("datasets", "synthetic:n_train=80,n_test=40,classes=3,shape=[6],validation=0.25"),
+        registry.parse("datasets", "synthetic:n_train=80,n_test=40,classes=3,shape=[6],validation=0.25"),
     )
     assert [m.name() for m in experiment.methods] == [*CONTROLS, "fine_tune"]
     assert experiment.pruners == (None,)
@@ -19,7 +19,7 @@ def test_a_file_becomes_values(tiny_experiment):
 
 def test_lines_and_tables_say_the_same(tiny_experiment):
     table = tiny_experiment(('"fine_tune:epochs=1"', '{ name = "fine_tune", epochs = 1 }'))
-    assert Experiment.read(table).methods[-1] == catalog.parse("methods", "fine_tune:epochs=1")
+    assert Experiment.read(table).methods[-1] == registry.parse("methods", "fine_tune:epochs=1")
 
 
 def test_controls_are_added_only_where_they_are_missing(tiny_experiment):
@@ -29,7 +29,7 @@ def test_controls_are_added_only_where_they_are_missing(tiny_experiment):
 
 def test_dense_is_the_lack_of_a_pruner(tiny_experiment):
     given = Experiment.read(tiny_experiment(("oracles = 2", 'oracles = 2\npruners = ["dense", "random:sparsity=0.5"]')))
-    assert given.pruners == (None, catalog.parse("pruners", "random:sparsity=0.5"))
+    assert given.pruners == (None, registry.parse("pruners", "random:sparsity=0.5"))
 
 
 def test_overrides_win(tiny_experiment):
@@ -37,7 +37,7 @@ def test_overrides_win(tiny_experiment):
     given = Experiment.read(folder, ["recipe.epochs=7", "seeds=[4]", "scenarios=whole_class:label=1", "title=a = b"])
     assert given.recipe["epochs"] == 7 and given.recipe["batch_size"] == 16
     assert given.seeds == (4,)
-    assert given.scenarios == (catalog.parse("scenarios", "whole_class:label=1"),)
+    assert given.scenarios == (registry.parse("scenarios", "whole_class:label=1"),)
     assert given.title == "a = b"
 
 

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from lacunar.errors import LacunarError
+from lacunar.core.errors import LacunarError
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.plan import cells
 from lacunar.lab.pool import _take

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measurement
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measurement
 from lacunar.lab.record import Record, append, latest, read
 
 RECORD = Record(

@@ -13,16 +13,19 @@ from typing import ClassVar
 
 import pytest
 
-from lacunar import catalog, named
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.evaluator import Measurement, PerTrial
-from lacunar.lab import record, run, training
-from lacunar.lab.bench import Bench
+from lacunar.auditing.evaluator import PerTrial
+from lacunar.catalog import registry
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.measurement import Measurement
+from lacunar.core.store import Store
+from lacunar.lab import record, run
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.plan import Cell, cases
-from lacunar.lab.store import Store
-from lacunar.method import Method
-from lacunar.recipe import Recipe
+from lacunar.lab.worker import Bench
+from lacunar.training import trainer
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.method import Method
 
 BROKEN = [True]
 
@@ -62,7 +65,7 @@ def third_party(monkeypatch):
         "lacunar.methods": [EntryPoint("sometimes", f"{__name__}:Sometimes", "lacunar.methods")],
         "lacunar.evaluators": [EntryPoint("stumbles", f"{__name__}:Stumbles", "lacunar.evaluators")],
     }
-    monkeypatch.setattr(catalog, "entry_points", lambda group: entries.get(group, []))
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries.get(group, []))
 
 
 @pytest.fixture
@@ -120,14 +123,14 @@ def test_a_further_method_trains_no_model(tiny_experiment, cells_run, monkeypatc
     run(tiny_experiment(), quiet=True)
     fits, made = [], []
     monkeypatch.setattr(Recipe, "fit", lambda *a, **k: fits.append(a))
-    train = training.train
+    train = trainer.train
 
     def noting(*given):
         found = train(*given)
         made.append(found.made)
         return found
 
-    monkeypatch.setattr("lacunar.lab.stage.train", noting)
+    monkeypatch.setattr("lacunar.lab.prepared_case.train", noting)
     cells_run.clear()
     folder = run(tiny_experiment(), quiet=True, overrides=['methods=["fine_tune:epochs=1", "fine_tune:epochs=2"]'])
     assert [c.name for c in cells_run] == ["fine_tune:epochs=2"] * 3
@@ -191,7 +194,7 @@ def test_a_failed_cell_is_shown_and_tried_again_only_on_demand(tiny_experiment, 
 
 
 def test_a_method_that_does_not_apply_says_so(tiny_experiment, monkeypatch):
-    monkeypatch.setattr("lacunar.methods.fine_tune.FineTune.needs", frozenset({"mask"}))
+    monkeypatch.setattr("lacunar.methods.fine_tuning.fine_tune.FineTune.needs", frozenset({"mask"}))
     folder = run(tiny_experiment(), quiet=True, overrides=["seeds=[0]"])
     (record_,) = [r for r in records(folder) if r.method.startswith("fine_tune")]
     assert record_.status == "not applicable" and "fine_tune needs the mask of a pruned model" in record_.message
@@ -207,7 +210,7 @@ def test_a_failed_measurement_is_shown(tiny_experiment, third_party):
 
 
 def test_what_cannot_work_is_said_before_anything_is_trained(tiny_experiment, monkeypatch):
-    monkeypatch.setattr("lacunar.recipe.descend", lambda *given, **more: pytest.fail("something was trained"))
+    monkeypatch.setattr("lacunar.training.recipe.descend", lambda *given, **more: pytest.fail("something was trained"))
     folder = tiny_experiment(("random_subset:fraction=0.2", "whole_class:label=7"))
     with pytest.raises(BadInput, match=r"whole_class:label=7 · seed 0: no training example has label 7"):
         run(folder)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lacunar.evaluator import Measurement
+from lacunar.core.measurement import Measurement
 from lacunar.lab.record import Record
 from lacunar.lab.table import Estimate, comparable, compare
 

@@ -7,10 +7,10 @@ from functools import cache
 import torch
 from torch import nn
 
-from lacunar import edits
-from lacunar.data import Examples
-from lacunar.problem import Problem
-from lacunar.recipe import Recipe
+from lacunar.data import corrections
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.problem import Problem
 
 
 def net() -> nn.Module:
@@ -24,7 +24,9 @@ def world() -> tuple[Examples, Examples, Recipe, nn.Module]:
     y = torch.arange(60) % 3
     x = torch.randn(60, 6, generator=g) + 2 * nn.functional.one_hot(y, 6)
     clean = Examples.of(x, y, ids=torch.arange(60) * 2 + 1)
-    seen = edits.relabel(clean, {int(i): int((label + 1) % 3) for i, label in zip(clean.ids[:12], y[:12], strict=True)})
+    seen = corrections.relabel(
+        clean, {int(i): int((label + 1) % 3) for i, label in zip(clean.ids[:12], y[:12], strict=True)}
+    )
     recipe = Recipe(net, epochs=30, lr=0.1, batch_size=10, weight_decay=1e-3, precision="float32")
     return clean, seen, recipe, recipe.fit(seen, 0)
 

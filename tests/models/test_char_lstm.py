@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.catalog import find, from_spec
-from lacunar.characters import Stepwise, example_of
-from lacunar.data import Examples
-from lacunar.errors import BadInput
-from lacunar.recipe import Recipe
+from lacunar.catalog.registry import find, from_spec
+from lacunar.core.errors import BadInput
+from lacunar.data.characters import Stepwise, example_of
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 SMALL = find("models", "char_lstm", embedding=8, hidden=16, layers=2)
 

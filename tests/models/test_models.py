@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from lacunar import named
-from lacunar.catalog import find, from_spec, names, parse
-from lacunar.data import Examples
-from lacunar.errors import BadInput
-from lacunar.recipe import Recipe
+from lacunar.catalog.registry import find, from_spec, names, parse
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 SMALL = {"resnet": {"depth": 8, "width": 4}, "vgg16_bn": {"width": 4}, "small_cnn": {"width": 4}}
 TEXT = {"char_lstm"}

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev
 
-from lacunar import forward, named
-from lacunar.data import Examples
-from lacunar.named import Named
-from lacunar.recipe import Recipe
+from lacunar.core import named
+from lacunar.core.named import Named
+from lacunar.data.examples import Examples
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 
 
 def gradients(model: nn.Module, examples: Examples, recipe: Recipe) -> list[Named]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lacunar.data import Examples
-from lacunar.rng import stream
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     steps = -(-len(examples) // batch_size) * epochs
     done = 0
     for epoch in range(epochs):
-        order = torch.randperm(len(examples), generator=stream(seed, "order", epoch))
+        order = torch.randperm(len(examples), generator=generator_of(seed, "order", epoch))
         for chosen in order.split(batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = lr * rate(done / steps)

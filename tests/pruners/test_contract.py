@@ -9,17 +9,18 @@ from functools import cache
 import pytest
 import torch
 
-from lacunar import catalog, named
-from lacunar.errors import BadInput
+from lacunar.catalog import registry
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.rng import generator_of
 from lacunar.models.small_cnn import SmallCnn
-from lacunar.problem import Problem
-from lacunar.pruner import Pruner
-from lacunar.recipe import Recipe
-from lacunar.rng import stream
-from lacunar.scope import Scope
+from lacunar.sparsity.pruner import Pruner
+from lacunar.sparsity.scope import Scope
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.problem import Problem
 from tests import problems
 
-PRUNERS = catalog.names("pruners")
+PRUNERS = registry.names("pruners")
 
 
 @cache
@@ -32,19 +33,19 @@ def conv_problem() -> Problem:
 
 def pruned(name, sparsity=0.5, seed=0, **more):
     problem = conv_problem()
-    pruner = catalog.find("pruners", name, sparsity=sparsity)
+    pruner = registry.find("pruners", name, sparsity=sparsity)
     asked = {"recipe": problem.recipe, "retrain": lambda model, mask: model, **more}
-    return pruner.mask(problem.model, problem.retain, stream(seed, "prune"), **asked)
+    return pruner.mask(problem.model, problem.retain, generator_of(seed, "prune"), **asked)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_documented_frozen_and_with_the_fields_of_a_scope(name):
-    cls = catalog.plugin_class("pruners", name)
+    cls = registry.plugin_class("pruners", name)
     assert issubclass(cls, Pruner) and dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
     assert cls.__doc__ and cls.paper and cls.scores in ("trained", "initial")
     assert {f.name for f in dataclasses.fields(Scope)} <= {f.name for f in dataclasses.fields(cls)}
     pruner = cls()
-    assert catalog.from_spec("pruners", json.loads(json.dumps(pruner.spec()))) == pruner
+    assert registry.from_spec("pruners", json.loads(json.dumps(pruner.spec()))) == pruner
     with pytest.raises(BadInput, match=r"in \[0, 1\)"):
         cls(sparsity=1.0)
 
@@ -74,7 +75,7 @@ def test_same_stream_same_mask(name):
 def test_counts_are_those_of_a_given_mask(name):
     problem = conv_problem()
     for level in ("global", "layer"):
-        pruner = catalog.find("pruners", name, sparsity=0.7, level=level)
+        pruner = registry.find("pruners", name, sparsity=0.7, level=level)
         first = pruned(name)
         counts = pruner.counts_of(problem.model, first)
         assert pruner.counts_of(problem.model, pruned(name, 0.2, counts=counts)) == counts

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn.utils import prune
 
+from lacunar.core.rng import generator_of
 from lacunar.pruners.global_magnitude import GlobalMagnitude
-from lacunar.rng import stream
 from tests.problems import BatchNormNet
 
 
@@ -19,7 +19,7 @@ from tests.problems import BatchNormNet
 def test_equals_torch_on_random_nets(sparsity, seed):
     torch.manual_seed(seed)
     model = BatchNormNet()
-    mask = GlobalMagnitude(sparsity, "conv+linear").mask(model, None, stream(0))
+    mask = GlobalMagnitude(sparsity, "conv+linear").mask(model, None, generator_of(0))
     hooked = copy.deepcopy(model)
     layers = [(m, "weight") for m in (hooked.first, hooked.second, hooked.head)]
     prune.global_unstructured(layers, prune.L1Unstructured, amount=sparsity)

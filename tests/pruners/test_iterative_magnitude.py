@@ -8,11 +8,11 @@ import itertools
 import pytest
 import torch
 
-from lacunar import named
-from lacunar.errors import BadInput, NotApplicable
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
 from lacunar.pruners.iterative_magnitude import IterativeMagnitude
-from lacunar.rng import stream
-from lacunar.scope import Scope
+from lacunar.sparsity.scope import Scope
 from tests.problems import BatchNormNet
 
 
@@ -28,7 +28,7 @@ def rounds_of(pruner: IterativeMagnitude, model) -> list[named.Mask]:
         named.write(again, named.keep(noise, mask))
         return again
 
-    seen.append(pruner.mask(model, None, stream(0), retrain=retrain))
+    seen.append(pruner.mask(model, None, generator_of(0), retrain=retrain))
     return seen
 
 
@@ -55,9 +55,9 @@ def test_each_layer_reaches_its_own_target():
 
 def test_one_round_needs_no_training_and_many_do():
     model = BatchNormNet()
-    assert named.density(IterativeMagnitude(0.1).mask(model, None, stream(0))) < 1
+    assert named.density(IterativeMagnitude(0.1).mask(model, None, generator_of(0))) < 1
     with pytest.raises(NotApplicable, match="trains between its 14 rounds"):
-        IterativeMagnitude(0.95).mask(model, None, stream(0))
+        IterativeMagnitude(0.95).mask(model, None, generator_of(0))
 
 
 def test_share_outside_its_range():

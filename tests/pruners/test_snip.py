@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lacunar import named
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
 from lacunar.pruners.snip import Snip, saliency
-from lacunar.recipe import Recipe
-from lacunar.rng import stream
+from lacunar.training.recipe import Recipe
 from tests import problems
 
 
@@ -47,21 +47,21 @@ def test_doubling_a_weight_and_halving_its_gradient_changes_nothing():
 
 def test_draws_as_many_of_each_class():
     y = torch.tensor([0] * 40 + [1] * 30 + [2] * 3)
-    chosen = Snip(per_class=5).draw(y, stream(0))
+    chosen = Snip(per_class=5).draw(y, generator_of(0))
     assert torch.bincount(y[chosen]).tolist() == [5, 5, 3]
     assert len(torch.unique(chosen)) == 13
-    assert len(Snip(per_class=5).draw(torch.randn(20, generator=stream(1)), stream(0))) == 5
+    assert len(Snip(per_class=5).draw(torch.randn(20, generator=generator_of(1)), generator_of(0))) == 5
 
 
 def test_inputs_are_prepared_and_statistics_kept():
     problem = problems.problem("images")
     before = named.digest(problem.model.state_dict())
-    Snip(0.5).mask(problem.model, problem.retain, stream(0), recipe=problem.recipe)
+    Snip(0.5).mask(problem.model, problem.retain, generator_of(0), recipe=problem.recipe)
     assert named.digest(problem.model.state_dict()) == before
 
 
 def test_what_it_cannot_do():
     with pytest.raises(NotApplicable, match="gradients on training examples"):
-        Snip(scope="conv+linear").mask(linear()[0], None, stream(0))
+        Snip(scope="conv+linear").mask(linear()[0], None, generator_of(0))
     with pytest.raises(BadInput, match="per_class"):
         Snip(per_class=0)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import named
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
 from lacunar.pruners.synflow import Synflow, absolute, flow
-from lacunar.rng import stream
 from tests import problems
 
 
@@ -36,7 +36,7 @@ def test_every_layer_carries_the_same_flow():
 
 def test_no_layer_is_emptied():
     total = 12 * 40 + 40 * 8 + 8 * 30 + 30 * 5
-    mask = Synflow(0.99, scope="conv+linear", allow_empty=False).mask(bias_free(), EXAMPLE, stream(0))
+    mask = Synflow(0.99, scope="conv+linear", allow_empty=False).mask(bias_free(), EXAMPLE, generator_of(0))
     assert all(bool(m.any()) for m in mask.values())
     assert named.live(mask) == total - round(0.99 * total)
 
@@ -61,26 +61,26 @@ def test_ones_enter_after_normalisation():
     problem = problems.problem("images")
     seen = []
     problem.model.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    Synflow(0.5, rounds=2).mask(problem.model, problem.retain, stream(0), recipe=problem.recipe)
+    Synflow(0.5, rounds=2).mask(problem.model, problem.retain, generator_of(0), recipe=problem.recipe)
     problem.model._forward_pre_hooks.clear()
     assert len(seen) == 2 and all(torch.equal(x, torch.ones(1, 1, 8, 8, dtype=torch.float64)) for x in seen)
 
 
 def test_what_it_cannot_do():
     with pytest.raises(NotApplicable, match="needs one example"):
-        Synflow(scope="conv+linear").mask(bias_free(), None, stream(0))
+        Synflow(scope="conv+linear").mask(bias_free(), None, generator_of(0))
     dicts = problems.problem("dicts")
     with pytest.raises(NotApplicable, match="by keyword"):
-        Synflow(scope="conv+linear").mask(dicts.model, dicts.retain, stream(0))
+        Synflow(scope="conv+linear").mask(dicts.model, dicts.retain, generator_of(0))
     tokens = Examples.of(torch.zeros(1, 12, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
     reader = nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(48, 2))
     with pytest.raises(NotApplicable, match="whole numbers such as tokens"):
-        Synflow(scope="conv+linear").mask(reader, tokens, stream(0))
+        Synflow(scope="conv+linear").mask(reader, tokens, generator_of(0))
     with pytest.raises(BadInput, match="rounds must be at least 1"):
         Synflow(rounds=0)
 
 
 def test_pixels_are_ones_too():
     pixels = Examples.of(torch.zeros(1, 12, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
-    masks = [Synflow(0.5, scope="conv+linear").mask(bias_free(), part, stream(0)) for part in (pixels, EXAMPLE)]
+    masks = [Synflow(0.5, scope="conv+linear").mask(bias_free(), part, generator_of(0)) for part in (pixels, EXAMPLE)]
     assert named.digest(masks[0]) == named.digest(masks[1])

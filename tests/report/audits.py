@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lacunar.evaluator import Measurement
-from lacunar.evidence import Audit, Control, Item
+from lacunar.auditing.audit import Audit
+from lacunar.core.measurement import Measurement
+from lacunar.report.evidence import Control, Item
 
 HALF = 3.04  # of the t-prediction interval with five oracles, in standard deviations
 

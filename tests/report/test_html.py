@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measurement
-from lacunar.evidence import Audit, Item
+from lacunar.auditing.audit import Audit
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measurement
 from lacunar.report import html, text
+from lacunar.report.evidence import Item
 from lacunar.report.html import audit_page, experiment_page, flat, plain
 from lacunar.report.table import Table
 from tests.report.audits import ALL, curves, failed, inconclusive, passed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lacunar import report
-from lacunar.errors import BadInput
+from lacunar.core.errors import BadInput
 from lacunar.report import Table
 from tests.report.audits import ALL, failed, passed
 

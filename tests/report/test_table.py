@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from lacunar.errors import BadInput
+from lacunar.core.errors import BadInput
 from lacunar.report import table as tables
 from lacunar.report.table import Table
 from tests.report.audits import failed, inconclusive, passed

@@ -100,7 +100,7 @@ def test_size():
 
 
 def test_every_verdict_has_a_word():
-    from lacunar.evidence import VERDICTS
+    from lacunar.report.evidence import VERDICTS
 
     assert set(text.VERDICT_WORDS) == set(VERDICTS)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar import edits
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.problem import Problem
-from lacunar.rng import stream
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data import corrections
+from lacunar.data.examples import Examples
+from lacunar.data.stream import Stream
+from lacunar.data.trigger import Trigger
 from lacunar.scenarios.backdoor import Backdoor
-from lacunar.stream import Stream
-from lacunar.trigger import Trigger
+from lacunar.unlearning.problem import Problem
 from tests import problems
 
 
@@ -25,7 +25,7 @@ def images(n: int = 60) -> Examples:
 def test_poisons_exactly_the_share_and_leaves_the_rest():
     train = images()
     before = train.digest()
-    posed = Backdoor(rate=0.2, target=3).pose(train, stream(0))
+    posed = Backdoor(rate=0.2, target=3).pose(train, generator_of(0))
     assert len(posed.forget_ids) == 12 and train.digest() == before
     poisoned, clean = posed.seen.where(posed.forget_ids), train.where(posed.forget_ids)
     assert torch.equal(poisoned.x, Trigger().stamp(clean.x)) and set(poisoned.y.tolist()) == {3}
@@ -33,13 +33,13 @@ def test_poisons_exactly_the_share_and_leaves_the_rest():
     rest = posed.seen.without(posed.forget_ids)
     assert rest.digest() == train.without(posed.forget_ids).digest()
     assert posed.corrected.digest() == clean.digest()
-    assert torch.equal(edits.differing(posed.seen, posed.corrected), posed.forget_ids)
+    assert torch.equal(corrections.differing(posed.seen, posed.corrected), posed.forget_ids)
     assert posed.forgotten_classes == ()
 
 
 def test_images_of_the_target_class_are_poisoned_too_and_counted():
     train = images()
-    posed = Backdoor(rate=0.5, target=1).pose(train, stream(0))
+    posed = Backdoor(rate=0.5, target=1).pose(train, generator_of(0))
     right = int((train.where(posed.forget_ids).y == 1).sum())
     assert right > 0
     assert posed.notes == (f"30 of 60 training images carry the trigger, {right} of them had its label already",)
@@ -48,20 +48,20 @@ def test_images_of_the_target_class_are_poisoned_too_and_counted():
 def test_a_trigger_that_cannot_be_seen_is_noted():
     train = images()
     train.x[:30, :, -6:-2, -6:-2] = 0
-    posed = Backdoor(rate=0.5).pose(train, stream(0))
+    posed = Backdoor(rate=0.5).pose(train, generator_of(0))
     blank = int((train.where(posed.forget_ids).x[:, 0, 4, 4] == 0).sum())
     assert posed.notes[1] == f"{blank} poisoned images look as before: the trigger's value is what was there"
 
 
 def test_repair_can_be_left_out_and_draws_are_seeded():
     train = images()
-    one, two, other = (Backdoor(repair=False).pose(train, stream(seed)) for seed in (0, 0, 1))
+    one, two, other = (Backdoor(repair=False).pose(train, generator_of(seed)) for seed in (0, 0, 1))
     assert one.corrected is None
     assert torch.equal(one.forget_ids, two.forget_ids) and not torch.equal(one.forget_ids, other.forget_ids)
 
 
 def test_makes_a_problem_whose_model_saw_the_poison():
-    posed = Backdoor().pose(images(), stream(0))
+    posed = Backdoor().pose(images(), generator_of(0))
     recipe = problems.Recipe(problems.BatchNormNet, epochs=1, batch_size=16)
     posed_problem = Problem.of(
         recipe.fit(posed.seen, 0), posed.seen, posed.forget_ids, recipe, corrected=posed.corrected, device="cpu"
@@ -72,11 +72,11 @@ def test_makes_a_problem_whose_model_saw_the_poison():
 def test_refusals():
     train = images()
     with pytest.raises(BadInput, match="rate is the share of poisoned images"):
-        Backdoor(rate=1.0).pose(train, stream(0))
+        Backdoor(rate=1.0).pose(train, generator_of(0))
     with pytest.raises(BadInput, match="no training example has label 9"):
-        Backdoor(target=9).pose(train, stream(0))
+        Backdoor(target=9).pose(train, generator_of(0))
     with pytest.raises(NotApplicable, match="is stamped on images"):
-        Backdoor().pose(Examples.of(torch.zeros(20, 5), torch.arange(20) % 2), stream(0))
+        Backdoor().pose(Examples.of(torch.zeros(20, 5), torch.arange(20) % 2), generator_of(0))
     streamed = Stream([(torch.zeros(1, 8, 8), 0)] * 20, torch.arange(20), torch.arange(20) % 2, torch.arange(20))
     with pytest.raises(NotApplicable, match="these are streamed"):
-        Backdoor().pose(streamed, stream(0))
+        Backdoor().pose(streamed, generator_of(0))

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar import edits
-from lacunar.catalog import parse
-from lacunar.characters import Template, example_of, text_of
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.rng import stream
-from lacunar.scenario import Posed
-from lacunar.stream import Stream
+from lacunar.catalog.registry import parse
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data import corrections
+from lacunar.data.characters import Template, example_of, text_of
+from lacunar.data.examples import Examples
+from lacunar.data.stream import Stream
+from lacunar.unlearning.scenario import Posed
 
 
 def pose(text: str, train: Examples, seed: int = 0) -> Posed:
-    posed = parse("scenarios", text).pose(train, stream(seed, "scenario"))
+    posed = parse("scenarios", text).pose(train, generator_of(seed, "scenario"))
     if posed.corrected is not None:
         assert torch.equal(posed.corrected.ids, posed.forget_ids)
-        assert torch.equal(edits.differing(posed.seen, posed.corrected), posed.forget_ids), (
+        assert torch.equal(corrections.differing(posed.seen, posed.corrected), posed.forget_ids), (
             "every corrected row differs"
         )
     rest = posed.seen.without(posed.forget_ids)

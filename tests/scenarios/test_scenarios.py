@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.catalog import parse
-from lacunar.data import Examples
-from lacunar.errors import BadInput
-from lacunar.rng import stream
+from lacunar.catalog.registry import parse
+from lacunar.core.errors import BadInput
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def train() -> Examples:
 
 
 def pose(text, train, seed=0):
-    return parse("scenarios", text).pose(train, stream(seed, "scenario"))
+    return parse("scenarios", text).pose(train, generator_of(seed, "scenario"))
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.data import Examples
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.rng import stream
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data.examples import Examples
 from lacunar.scenarios.subclass import Subclass
 
 
@@ -24,14 +24,14 @@ def clustered() -> Examples:
 
 @pytest.mark.parametrize(("part", "first", "last"), [(0, 100, 119), (1, 120, 131), (2, 132, 136)])
 def test_finds_the_planted_parts_by_size(part, first, last):
-    posed = Subclass(0, 3, part).pose(clustered(), stream(0))
+    posed = Subclass(0, 3, part).pose(clustered(), generator_of(0))
     assert posed.forget_ids.tolist() == list(range(first, last + 1))
     assert posed.notes == (f"class 0 falls into 3 clusters of 20, 12, 5 examples; number {part} goes",)
     assert posed.forgotten_classes == ()
 
 
 def test_same_stream_same_part():
-    one, two = (Subclass(1, 4, 2).pose(clustered(), stream(3)).forget_ids for _ in range(2))
+    one, two = (Subclass(1, 4, 2).pose(clustered(), generator_of(3)).forget_ids for _ in range(2))
     assert torch.equal(one, two)
 
 
@@ -39,10 +39,10 @@ def test_refusals():
     with pytest.raises(BadInput, match="part is one of 0 to parts - 1"):
         Subclass(part=5)
     with pytest.raises(BadInput, match="no training example has label 7"):
-        Subclass(7).pose(clustered(), stream(0))
+        Subclass(7).pose(clustered(), generator_of(0))
     same = Examples.of(torch.zeros(10, 3), torch.arange(10) % 2)
     with pytest.raises(BadInput, match="fewer than 2 different examples"):
-        Subclass(parts=2).pose(same, stream(0))
+        Subclass(parts=2).pose(same, generator_of(0))
     texts = Examples.of({"ids": torch.zeros(10, 3)}, torch.arange(10) % 2)
     with pytest.raises(NotApplicable, match="use part_of_class"):
-        Subclass().pose(texts, stream(0))
+        Subclass().pose(texts, generator_of(0))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from lacunar.data import Examples
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.rng import stream
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.data.examples import Examples
 from lacunar.scenarios.transfer import Transfer
 
 
@@ -37,36 +37,36 @@ class Downstream(DataSource):
 
 def test_removes_the_classes_named():
     train = axes(SOURCE)
-    posed = Transfer((2, 0)).pose(train, stream(0))
+    posed = Transfer((2, 0)).pose(train, generator_of(0))
     assert set(train.where(posed.forget_ids).y.tolist()) == {0, 2} and len(posed.forget_ids) == 12
     assert posed.forgotten_classes == (0, 2)
     assert posed.notes == ("classes 2, 0 of 4 go",)
 
 
 def test_least_similar_classes_are_those_far_from_every_downstream_class():
-    posed = Transfer(count=1, downstream=Downstream()).pose(axes(SOURCE), stream(0))
+    posed = Transfer(count=1, downstream=Downstream()).pose(axes(SOURCE), generator_of(0))
     assert posed.forgotten_classes == (2,)
 
 
 def test_units_of_pixels_do_not_matter():
     train = axes(SOURCE)
     bytes_ = Examples.of((train.x.clamp(0, 1) * 255).to(torch.uint8), train.y)
-    assert Transfer(count=1, downstream=Downstream()).pose(bytes_, stream(0)).forgotten_classes == (2,)
+    assert Transfer(count=1, downstream=Downstream()).pose(bytes_, generator_of(0)).forgotten_classes == (2,)
 
 
 def test_refusals():
     train = axes(SOURCE)
     for both in (Transfer(), Transfer((1,), 2)):
         with pytest.raises(BadInput, match="say which classes go"):
-            both.pose(train, stream(0))
+            both.pose(train, generator_of(0))
     with pytest.raises(BadInput, match="give downstream="):
-        Transfer(count=1).pose(train, stream(0))
+        Transfer(count=1).pose(train, generator_of(0))
     with pytest.raises(BadInput, match="cannot remove 4 of 4 classes"):
-        Transfer(count=4, downstream=Downstream()).pose(train, stream(0))
+        Transfer(count=4, downstream=Downstream()).pose(train, generator_of(0))
     with pytest.raises(BadInput, match="3 values here and 2 in"):
-        Transfer(count=1, downstream=Downstream(2)).pose(train, stream(0))
+        Transfer(count=1, downstream=Downstream(2)).pose(train, generator_of(0))
     with pytest.raises(BadInput, match="no training example has label 9"):
-        Transfer((9,)).pose(train, stream(0))
+        Transfer((9,)).pose(train, generator_of(0))
     texts = Examples.of({"ids": torch.zeros(10, 3)}, torch.arange(10) % 2)
     with pytest.raises(NotApplicable, match="name them in remove="):
-        Transfer(count=1, downstream=Downstream()).pose(texts, stream(0))
+        Transfer(count=1, downstream=Downstream()).pose(texts, generator_of(0))

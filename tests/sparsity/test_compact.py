@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import named
-from lacunar.channels.cut import Cut, SmallerBuild, cut, cuts_of, sizes_of
-from lacunar.channels.parts import Part
-from lacunar.errors import BadInput, LacunarError, NotApplicable
+from lacunar.core import named
+from lacunar.core.errors import BadInput, LacunarError, NotApplicable
+from lacunar.core.rng import generator_of
 from lacunar.models.mlp import Mlp
 from lacunar.models.resnet import Resnet
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.models.vgg16_bn import Vgg16Bn
 from lacunar.pruners.channel import Channel
 from lacunar.pruners.global_magnitude import GlobalMagnitude
-from lacunar.rng import stream
+from lacunar.sparsity.channels.channel import Part
+from lacunar.sparsity.channels.cut import Cut, SmallerBuild, cut, cuts_of, sizes_of
 from lacunar.sparsity.compact import Compacted, compact
 
 IMAGE = (3, 32, 32)
@@ -51,7 +51,7 @@ def pruned(build: Callable[[], nn.Module], residual: str = "tie", sparsity: floa
                 value.uniform_(0.5, 2.0)
             elif value.is_floating_point():
                 value.add_(0.2 * torch.randn(value.shape))
-    mask = Channel(sparsity, scope="conv+linear", residual=residual).mask(model, None, stream(0))
+    mask = Channel(sparsity, scope="conv+linear", residual=residual).mask(model, None, generator_of(0))
     named.write(model, named.keep(named.weights(model), mask))
     return model, mask
 
@@ -164,7 +164,7 @@ def test_record_and_weights_rebuild_the_net(tmp_path):
 
 def test_single_weights_that_are_masked_besides_stay_masked(tmp_path):
     model, mask = pruned(ZOO["small_cnn"])
-    fine = GlobalMagnitude(0.6).mask(model, None, stream(0), within=mask)
+    fine = GlobalMagnitude(0.6).mask(model, None, generator_of(0), within=mask)
     named.write(model, named.keep(named.weights(model), fine))
     found = compact(model, fine, example_for("small_cnn"))
     assert 0 < named.density(found.mask) < 1
@@ -189,7 +189,7 @@ def test_a_zero_filter_before_a_live_batchnorm_is_constant_and_stays():
 
 def test_element_masks_are_refused_with_the_reason():
     model, _ = pruned(ZOO["small_cnn"], sparsity=0.0)
-    mask = GlobalMagnitude(0.5).mask(model, None, stream(0))
+    mask = GlobalMagnitude(0.5).mask(model, None, generator_of(0))
     named.write(model, named.keep(named.weights(model), mask))
     with pytest.raises(NotApplicable, match="single weights save no compute"):
         compact(model, mask)
@@ -222,7 +222,7 @@ def test_an_operation_that_moves_zero_is_caught_by_the_outputs(monkeypatch):
             for n in names for m in [mask[f"{layer}.{n}"]]
         })  # fmt: skip
     # As if the tracer had taken a sigmoid for an operation that keeps zero at zero.
-    monkeypatch.setattr("lacunar.channels.tracing._ZERO_KEEPING", (nn.Sigmoid, nn.ReLU))
+    monkeypatch.setattr("lacunar.sparsity.channels.tracing._ZERO_KEEPING", (nn.Sigmoid, nn.ReLU))
     with pytest.raises(LacunarError, match="does not keep zero at zero"):
         compact(model, mask, example_for("small_cnn"))
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar import named
-from lacunar.channels import channels_of
-from lacunar.errors import BadInput, NotApplicable
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.rng import generator_of
 from lacunar.models.resnet import Resnet
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.pruners.channel import Channel
-from lacunar.rng import stream
+from lacunar.sparsity.channels import channels_of
 from lacunar.sparsity.compact import compact
 
 X = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -127,7 +127,7 @@ def test_silent_channels_go_as_well_and_the_rest_of_the_mask_is_kept():
     torch.manual_seed(0)
     with torch.no_grad():
         model.bn2.bias.add_(torch.rand(12))
-    silent = Channel(0.5, scope=("conv1.weight",)).mask(model, None, stream(0))
+    silent = Channel(0.5, scope=("conv1.weight",)).mask(model, None, generator_of(0))
     silent["conv2.weight"][[1, 5]] = False
     silent["conv2.weight"][0, int(silent["bn1.weight"].nonzero()[0]), 0, 0] = False
     named.write(model, named.keep(named.weights(model), silent))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn.utils import prune
 
-from lacunar import named
-from lacunar.errors import BadInput
+from lacunar.core import named
+from lacunar.core.errors import BadInput
 from lacunar.sparsity.hooks import from_hooks, to_hooks
 from tests.problems import BatchNormNet
 

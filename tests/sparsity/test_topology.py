@@ -8,8 +8,8 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from lacunar import named
-from lacunar.errors import BadInput
+from lacunar.core import named
+from lacunar.core.errors import BadInput
 from lacunar.sparsity import topology
 from tests.oracles.topology import overlap as slow_overlap
 

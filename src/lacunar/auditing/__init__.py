@@ -1,5 +1,1 @@
-"""Judging an unlearned model against retrained ones."""
-
-from lacunar.auditing.conduct import Plan, audit, plan
-
-__all__ = ["Plan", "audit", "plan"]
+"""How one judges: an unlearned model beside retrained ones."""

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from lacunar import named
-from lacunar.copies import prints
-from lacunar.data import Source
-from lacunar.errors import BadInput, NotApplicable, sample_of
-from lacunar.evaluator import Trial
-from lacunar.evidence import Item
-from lacunar.problem import Outcome, Problem
-from lacunar.rng import stream
-from lacunar.stream import load
-from lacunar.weights import model_state
+from lacunar.auditing.trial import Trial
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable, sample_of
+from lacunar.core.rng import generator_of
+from lacunar.core.weights import model_state
+from lacunar.data.duplicates import prints
+from lacunar.data.examples import Source
+from lacunar.data.stream import load
+from lacunar.report.evidence import Item
+from lacunar.unlearning.method import Outcome
+from lacunar.unlearning.problem import Problem
 
 FEWEST_ORACLES = 3
 TOLERATED = 0.05
@@ -94,7 +95,7 @@ def _disjoint(a: Source, b: Source, name_a: str, name_b: str) -> None:
 
 def _halves(source: Source, seed: int) -> tuple[Source, Source]:
     """Two halves with the class mix of the whole, the first one never larger; in stored order."""
-    shuffled = torch.randperm(len(source), generator=stream(seed, "halves"))
+    shuffled = torch.randperm(len(source), generator=generator_of(seed, "halves"))
     labels = source.y.cpu() if source.class_counts() else torch.zeros(len(source))
     ordered = shuffled[torch.sort(labels[shuffled], stable=True).indices]
     return source.take(ordered[1::2].sort().values), source.take(ordered[0::2].sort().values)

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lacunar import named
 from lacunar.auditing.checks import Copies
-from lacunar.auditing.panel import oracle_seed
+from lacunar.auditing.comparison import oracle_seed
 from lacunar.auditing.rules import Rule, oracles_needed
-from lacunar.descent import resolve_precision
-from lacunar.environment import hardware, versions
-from lacunar.evaluator import Trial
-from lacunar.evidence import Item
-from lacunar.problem import Outcome, ids_digest
-from lacunar.weights import model_state
+from lacunar.auditing.trial import Trial
+from lacunar.core import named
+from lacunar.core.weights import model_state
+from lacunar.data.ids import ids_digest
+from lacunar.machine.environment import hardware, versions
+from lacunar.machine.precision import resolve_precision
+from lacunar.report.evidence import Item
+from lacunar.unlearning.method import Outcome
 
 LIMITS = (
     "The claim is on average over the forgotten examples; single examples may still leave a trace.",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lacunar import stats
-from lacunar.auditing.panel import Row
-from lacunar.errors import BadInput
-from lacunar.evidence import Control, Item
+from lacunar.auditing.comparison import Row
+from lacunar.core import stats
+from lacunar.core.errors import BadInput
+from lacunar.report.evidence import Control, Item
 
 FAILURES = ("INVARIANT", "RESIDUE", "OVER_FORGOTTEN", "UTILITY")
 BROKEN = 0.01
@@ -30,7 +30,7 @@ class Rule:
     Attributes:
         alpha: family-wise error of the mandatory items, and of the intervals.
         rho_star: the largest residual fraction that a pass leaves possible; 0.5 may only be tightened.
-        denominator: how the interval of the residual fraction is made, see :func:`lacunar.stats.rho_interval`.
+        denominator: how the interval of the residual fraction is made, see :func:`lacunar.core.stats.rho_interval`.
     """
 
     alpha: float = 0.05

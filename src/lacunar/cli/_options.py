@@ -42,4 +42,4 @@ REQUEST: dict[str, Any] = {
     "seed": Annotated[int | None, Option(help="Seed of everything else that is random.")],
     "device": Annotated[str | None, Option(help="auto, cpu, cuda, cuda:1, ...")],
 }
-"""The options that fill a :class:`lacunar.runfolder.Request`, by field."""
+"""The options that fill a :class:`lacunar.jobs.run_folder.Request`, by field."""

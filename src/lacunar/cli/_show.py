@@ -53,7 +53,7 @@ def show_table(table: Table) -> None:
 
 def show_catalog(kind: str, name: str | None, *, json: bool) -> None:
     """The list of a kind of plug-ins, or the page of one."""
-    from lacunar.describe import page, summaries
+    from lacunar.catalog.documentation import page, summaries
 
     if name is None:
         listed = summaries(kind)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from lacunar.cli._options import REQUEST, Debug
-from lacunar.errors import BadInput, Diverged, LacunarError, NotApplicable
+from lacunar.core.errors import BadInput, Diverged, LacunarError, NotApplicable
 
 if TYPE_CHECKING:
-    from lacunar.run import Run
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
+    from lacunar.training.run import Run
 
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -62,8 +62,8 @@ def verb(*asked: str) -> Callable[[Callable[..., int | None]], Callable[..., Non
 
 
 def _request(values: dict[str, Any]) -> Request:
-    from lacunar.given import settings_or_code
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.words import settings_or_code
 
     words = {name: value for name, value in values.items() if value is not None and value != []}
     for name in ("settings", "finetune", "recipe"):
@@ -115,10 +115,10 @@ def emit(value: Any) -> None:
 @contextmanager
 def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float, *, quiet: bool) -> Iterator[Run]:
     """A run of the request ``wanted`` in its folder, told on standard error; its checkpoints go when the block ends."""
-    from lacunar.callbacks import Report
-    from lacunar.checkpoint import Checkpoints
-    from lacunar.run import Run
-    from lacunar.runfolder import CHECKPOINTS, Begin
+    from lacunar.jobs.run_folder import CHECKPOINTS, Begin
+    from lacunar.training.callbacks import Report
+    from lacunar.training.checkpoint import Checkpoints
+    from lacunar.training.run import Run
 
     begin, checkpoints = Begin(folder, wanted), Checkpoints(folder / CHECKPOINTS, seconds)
     try:
@@ -135,10 +135,10 @@ def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float,
 @contextmanager
 def watching(folder: Path, seconds: float, *, quiet: bool) -> Iterator[Callable[[str], Run]]:
     """Runs for several trainings by title, each with checkpoints of its own, which go when the block ends."""
-    from lacunar.callbacks import Report
-    from lacunar.checkpoint import Checkpoints
-    from lacunar.run import Run
-    from lacunar.runfolder import CHECKPOINTS
+    from lacunar.jobs.run_folder import CHECKPOINTS
+    from lacunar.training.callbacks import Report
+    from lacunar.training.checkpoint import Checkpoints
+    from lacunar.training.run import Run
 
     def watch(title: str) -> Run:
         checkpoints = Checkpoints(folder / CHECKPOINTS / title.replace(" ", "-"), seconds)

@@ -13,7 +13,7 @@ from lacunar.cli._show import show_table
 from lacunar.cli._verb import emit, verb, watching
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb(
@@ -34,11 +34,11 @@ def audit(
 
     Code that the run used (import strings) must be named again; everything else is read from the folder.
     """
-    from lacunar.allocator import keep_memory
-    from lacunar.auditing import audit as judge
-    from lacunar.check import again
+    from lacunar.auditing.audit import audit as judge
+    from lacunar.jobs.check import again
+    from lacunar.jobs.run_folder import read_outcome
+    from lacunar.machine.memory import keep_memory
     from lacunar.report.table import control_rows, evidence_rows
-    from lacunar.runfolder import read_outcome
 
     keep_memory()
     place = Path(run)

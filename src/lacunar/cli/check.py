@@ -9,7 +9,7 @@ from lacunar.cli._show import show
 from lacunar.cli._verb import emit, verb
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb(
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def check(request: Request, json: Json = False) -> None:
     """Check a request to unlearn without running it: nothing is trained and nothing is written."""
-    from lacunar.check import unlearning
+    from lacunar.jobs.check import unlearning
 
     facts = unlearning(request).facts()
     if json:

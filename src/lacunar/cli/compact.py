@@ -11,18 +11,18 @@ from lacunar.cli._options import Force, Json, Out, Quiet
 from lacunar.cli._verb import emit, say, verb
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb("weights", "model", "data", "recipe", "mask")
 def compact(request: Request, out: Out, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:
     """Cut dead channels out of a pruned model, which makes everything that follows cheaper."""
-    from lacunar import check_pruning
-    from lacunar.channels.cut import sizes_of
-    from lacunar.files import read_json
-    from lacunar.runfolder import BASE, COMPACT, Begin, claim, record
+    from lacunar.core.files import read_json
+    from lacunar.jobs import prune
+    from lacunar.jobs.run_folder import BASE, COMPACT, Begin, claim, record
+    from lacunar.sparsity.channels.cut import sizes_of
 
-    ready = check_pruning.compacting(request)
+    ready = prune.compacting(request)
     place, wanted = Path(out), record(ready.request, ready.seen)
     if not claim(place, wanted, BASE, force=force):
         ready.save(place)

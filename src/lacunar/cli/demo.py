@@ -24,8 +24,8 @@ def demo(
     """Train a small net on digits, delete mislabelled ones in several ways, and audit each against retrained nets."""
     import torch
 
-    from lacunar.allocator import keep_memory
-    from lacunar.demo import SHOWN, demonstrate
+    from lacunar.jobs.demo import SHOWN, demonstrate
+    from lacunar.machine.memory import keep_memory
 
     keep_memory()
     torch.set_num_threads(1)  # nets this small only wait for further threads

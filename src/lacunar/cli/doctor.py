@@ -12,7 +12,7 @@ from lacunar.cli._verb import emit, verb
 @verb()
 def doctor(json: Json = False) -> None:
     """Show versions, processor features, threads, GPUs, allocator, data folders, write permission."""
-    from lacunar.doctor import examine
+    from lacunar.machine.doctor import examine
 
     found = examine(Path.cwd())
     if json:

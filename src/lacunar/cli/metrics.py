@@ -10,7 +10,7 @@ from lacunar.cli._verb import emit, verb
 @verb()
 def metrics(name: Name = None, json: Json = False) -> None:
     """List what an audit measures, or describe one: formula, range, direction, needs, paper, cost."""
-    from lacunar.describe import measures
+    from lacunar.catalog.documentation import measures
 
     if name is not None:
         show_catalog("evaluators", name, json=json)

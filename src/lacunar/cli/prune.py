@@ -11,7 +11,7 @@ from lacunar.cli._options import Force, Json, Out, Quiet, Seconds
 from lacunar.cli._verb import emit, say, verb, watched
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb(
@@ -27,13 +27,13 @@ def prune(
     quiet: Quiet = False,
 ) -> None:
     """Make a trained model sparse; without --weights, train one first."""
-    from lacunar import check_pruning
-    from lacunar.allocator import keep_memory
-    from lacunar.files import read_json
-    from lacunar.runfolder import BASE, PRUNED, claim, record
+    from lacunar.core.files import read_json
+    from lacunar.jobs import prune
+    from lacunar.jobs.run_folder import BASE, PRUNED, claim, record
+    from lacunar.machine.memory import keep_memory
 
     keep_memory()
-    ready = check_pruning.pruning(request)
+    ready = prune.pruning(request)
     place, wanted = Path(out), record(ready.request, ready.seen)
     if not claim(place, wanted, BASE, force=force):
         with watched("pruning", place, wanted, checkpoint_seconds, quiet=quiet) as run:

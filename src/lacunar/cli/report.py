@@ -17,7 +17,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write the tables (Markdown, LaTeX, CSV) and the page of an experiment beside its results."""
-    from lacunar.report.experiment import write
+    from lacunar.lab.pages import write
 
     written = [str(path) for path in write(folder)]
     if json:

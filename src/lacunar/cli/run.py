@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Run an experiment; cells that are finished are not repeated, so the same command goes on where it stopped."""
     from lacunar import lab
-    from lacunar.allocator import keep_memory
+    from lacunar.machine.memory import keep_memory
 
     keep_memory()
     folder = lab.run(

@@ -10,10 +10,10 @@ from typer import Argument, Option
 
 from lacunar.cli._options import Force, Json, Quiet
 from lacunar.cli._verb import emit, say, verb
-from lacunar.errors import BadInput
+from lacunar.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 _File = Annotated[str | None, Argument(metavar="[MASK]", help="A mask to describe; without it, one is made.")]
 _Score = Annotated[str, Option(help="What ranks weights (ggn_diagonal, saliency, forget_newton:damping=0.3, ...).")]
@@ -38,8 +38,8 @@ def select(
     quiet: Quiet = False,
 ) -> None:
     """Choose the weights that unlearning may move, by rank of a score; or describe a mask."""
-    from lacunar.catalog import parse_settings
-    from lacunar.check_selecting import facts, read, selecting, vacant
+    from lacunar.catalog.registry import parse_settings
+    from lacunar.jobs.select import facts, read, selecting, vacant
 
     if file is not None:
         _print(facts(*read(Path(file))), json)

@@ -11,7 +11,7 @@ from lacunar.cli._options import Force, Json, Out, Quiet, Seconds
 from lacunar.cli._verb import emit, say, verb, watched
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb("model", "data", "test", "recipe", "scenario", "scenario_seed", "seed", "device")
@@ -24,10 +24,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model by a recipe, and keep what is needed to forget from it later."""
-    from lacunar import check
-    from lacunar.allocator import keep_memory
-    from lacunar.runfolder import BASE, claim, record
-    from lacunar.weights import load_model, save_model
+    from lacunar.core.weights import load_model, save_model
+    from lacunar.jobs import check
+    from lacunar.jobs.run_folder import BASE, claim, record
+    from lacunar.machine.memory import keep_memory
 
     keep_memory()
     ready = check.training(request)

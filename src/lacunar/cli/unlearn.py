@@ -11,7 +11,7 @@ from lacunar.cli._options import Force, Json, Out, Quiet, Seconds
 from lacunar.cli._verb import emit, say, verb, watched
 
 if TYPE_CHECKING:
-    from lacunar.runfolder import Request
+    from lacunar.jobs.run_folder import Request
 
 
 @verb(
@@ -27,10 +27,10 @@ def unlearn(
     quiet: Quiet = False,
 ) -> None:
     """Forget examples: a model without them, from a trained model, its training data and a list of ids."""
-    from lacunar import check
-    from lacunar.allocator import keep_memory
-    from lacunar.files import read_json
-    from lacunar.runfolder import MODEL, OUTCOME, claim, record
+    from lacunar.core.files import read_json
+    from lacunar.jobs import check
+    from lacunar.jobs.run_folder import MODEL, OUTCOME, claim, record
+    from lacunar.machine.memory import keep_memory
 
     keep_memory()
     ready = check.unlearning(request)

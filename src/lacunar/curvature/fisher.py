@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lacunar.core.named import Mask, Named
 from lacunar.curvature import ggn
 from lacunar.curvature.per_example import squared_sum
 from lacunar.curvature.view import View
-from lacunar.data import Source
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 
 def empirical(

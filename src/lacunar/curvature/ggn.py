@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import jvp, vjp
 
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask, Named
+from lacunar.core.rng import keyed_integers, seed_of
 from lacunar.curvature.heads import Head, head_of
 from lacunar.curvature.passes import Cotangents, parts
 from lacunar.curvature.per_example import batch_of, columns, matrix, squares
 from lacunar.curvature.view import View
-from lacunar.data import Batch, Source
-from lacunar.errors import BadInput
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
-from lacunar.rng import keyed_integers, seed_of
+from lacunar.data.batches import Batch
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 Draw = Callable[[Head, Tensor, Tensor, Tensor], Tensor]
 

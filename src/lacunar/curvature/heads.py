@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lacunar.errors import NotApplicable, sample_of
+from lacunar.core.errors import NotApplicable, sample_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Head:
 
 
 def head_of(loss: str) -> Head:
-    """The head of a loss named as in :data:`lacunar.forward.LOSSES`.
+    """The head of a loss named as in :data:`lacunar.training.forward.LOSSES`.
 
     Raises:
         NotApplicable: a loss whose curvature in the logits is not known here.

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.named import Mask, Named
+from lacunar.core.rng import generator_of
 from lacunar.curvature import ggn
 from lacunar.curvature.per_example import batch_of
 from lacunar.curvature.piecewise import piecewise_linear
 from lacunar.curvature.view import View
-from lacunar.data import Batch, Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
-from lacunar.rng import stream
+from lacunar.data.batches import Batch
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 DENSE_WEIGHTS = 1000
 
@@ -136,7 +137,7 @@ def hutchinson(
     operator = Operator(model, examples, recipe, mask, size)
     view = operator._view
     mean, spread = view.zeros(), view.zeros()
-    generator = stream(seed, "hutchinson")
+    generator = generator_of(seed, "hutchinson")
     for count in range(1, probes + 1):
         signs = {n: _signs(w, generator) for n, w in view.weights.items()}
         products = operator(view.result(signs))

@@ -13,9 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lacunar import named
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.named import Mask, Named
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.named import Mask, Named
 
 Matrix = Callable[[Mapping[str, Tensor]], Named]
 """A symmetric matrix as the function that multiplies by it."""

@@ -10,15 +10,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask, Named
+from lacunar.core.rng import seed_of
 from lacunar.curvature import ggn, hessian
 from lacunar.curvature.inverse import Solution
 from lacunar.curvature.view import View
-from lacunar.data import Batch, Source
-from lacunar.errors import BadInput
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
-from lacunar.rng import seed_of
+from lacunar.data.batches import Batch
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 Product = Callable[[View, Batch, Named], Named]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
+from lacunar.core.named import Named
 from lacunar.curvature.view import FEW, View
-from lacunar.data import Inputs, rows
-from lacunar.named import Named
+from lacunar.data.batches import Inputs, rows
 
 HOST_CHUNK, CHUNK = 32, 512
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, jvp
 
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask, Named
 from lacunar.curvature.passes import Cotangents, Factors, Parts, factored, parts
 from lacunar.curvature.view import View, budget
-from lacunar.data import Source
-from lacunar.errors import BadInput
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 BATCH = 128
 STORED_SHARE = 4

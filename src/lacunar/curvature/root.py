@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from lacunar.core.errors import NotApplicable
+from lacunar.core.named import Mask, Named
 from lacunar.curvature import ggn
 from lacunar.curvature.per_example import STORED_SHARE, outer
 from lacunar.curvature.view import View, budget
-from lacunar.data import Source
-from lacunar.errors import NotApplicable
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 GRAMS = 3
 """Matrices of the size of the Gram matrix that a solve holds: itself, damped, and its factor."""

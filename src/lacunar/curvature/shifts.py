@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask
 from lacunar.curvature.inverse import Matrix, Solution
-from lacunar.errors import BadInput
-from lacunar.named import Mask
 
 
 def shifted(

@@ -14,17 +14,18 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lacunar import edits, named
+from lacunar.core import named
+from lacunar.core.errors import Diverged, NotApplicable
+from lacunar.core.named import Mask, Named
 from lacunar.curvature import ggn, hessian, inverse
 from lacunar.curvature.inverse import Solution
 from lacunar.curvature.per_example import batch_of, weighted_sum
 from lacunar.curvature.root import Root
 from lacunar.curvature.shifts import shifted
 from lacunar.curvature.view import View
-from lacunar.data import Source
-from lacunar.errors import Diverged, NotApplicable
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
+from lacunar.data import corrections
+from lacunar.data.examples import Source
+from lacunar.training.recipe import Recipe
 
 Curvature = Literal["ggn", "hessian"]
 Solver = Literal["cg", "cholesky", "woodbury", "diagonal"]
@@ -54,7 +55,7 @@ def edit_gradient(
         total = named.scale(weighted_sum(model, forget, recipe, mask=mask), -1.0)
     else:
         before, gone = forget.where(corrected.ids), forget.without(corrected.ids)
-        if edits.same_inputs(before, corrected):
+        if corrections.same_inputs(before, corrected):
             total = _label_gradient(model, before, corrected, recipe, mask)
         else:
             after = weighted_sum(model, corrected, recipe, mask=mask)

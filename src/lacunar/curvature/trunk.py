@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lacunar import forward
+from lacunar.core.errors import NotApplicable
 from lacunar.curvature.per_example import batch_of
 from lacunar.curvature.view import View
-from lacunar.data import Examples, Source
-from lacunar.errors import NotApplicable
-from lacunar.recipe import Recipe
+from lacunar.data.examples import Examples, Source
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 
 AGREE = 1e-4
 

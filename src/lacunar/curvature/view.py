@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lacunar import forward, named
-from lacunar.data import Batch, Inputs, Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.named import Mask, Named
-from lacunar.recipe import Recipe
-from lacunar.rng import isolated
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.named import Mask, Named
+from lacunar.core.rng import isolated
+from lacunar.data.batches import Batch, Inputs
+from lacunar.data.examples import Source
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 
 HOST_BYTES = 256 << 20
 DEVICE_SHARE = 0.25

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lacunar.errors import BadInput, NotApplicable, sample_of
+from lacunar.core.errors import BadInput, NotApplicable, sample_of
 
 VARIABLE = "LACUNAR_DATA"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lacunar.core.errors import BadInput
+from lacunar.data.data_set import DataSource, Splits
 from lacunar.datasets._files import located, read_csv
-from lacunar.datasets._parts import columns_named, numbered, splits
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput
+from lacunar.datasets._splits import columns_named, numbered, splits
 
 FOLDERS = ("adult",)
 FILES = ("adult-train.csv.gz", "adult-test.csv.gz")

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lacunar.data import Examples
+from lacunar.core.errors import NotApplicable
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.data.examples import Examples
 from lacunar.datasets._files import candidates, check_images, missing, read_npz
-from lacunar.datasets._parts import numbered, splits
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import NotApplicable
+from lacunar.datasets._splits import numbered, splits
 
 FOLDERS = ("cifar10",)
 TRAIN = tuple(f"train-{i}.npz" for i in range(1, 6))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from sklearn.datasets import load_digits
 
-from lacunar.datasets._parts import numbered, splits, stratified
-from lacunar.datasource import DataSource, Splits
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.datasets._splits import numbered, splits, stratified
 
 TEST_SHARE = 0.2
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lacunar.core.errors import BadInput
+from lacunar.data.data_set import DataSource, Splits
 from lacunar.datasets._files import located, read_npz
-from lacunar.datasets._parts import columns_named, numbered, splits, stratified
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput
+from lacunar.datasets._splits import columns_named, numbered, splits, stratified
 
 FOLDERS = ("enron-spam-bow",)
 ARCHIVE, VOCABULARY = "enron-spam-bow.npz", "vocabulary.txt"

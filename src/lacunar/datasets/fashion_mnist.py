@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.data_set import DataSource, Splits
 from lacunar.datasets._files import candidates, check_images, missing, read_npz, roots
-from lacunar.datasets._parts import numbered, splits
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput, NotApplicable
+from lacunar.datasets._splits import numbered, splits
 
 FOLDERS = ("fashion-mnist", "FashionMNIST/raw", "fashion-mnist/FashionMNIST/raw")
 ARCHIVE = "fashion-mnist.npz"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from lacunar.core.errors import BadInput
+from lacunar.data.data_set import DataSource, Splits
 from lacunar.datasets._files import located, read_csv
-from lacunar.datasets._parts import columns_named, numbered, splits, stratified
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput
+from lacunar.datasets._splits import columns_named, numbered, splits, stratified
 
 FOLDERS = ("pima-diabetes",)
 FILE = "diabetes.csv"

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lacunar.characters import example_of
-from lacunar.data import Examples
+from lacunar.core.errors import BadInput
+from lacunar.core.rng import generator_of
+from lacunar.data.characters import example_of
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.data.examples import Examples
 from lacunar.datasets._files import located, read_csv
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput
-from lacunar.rng import stream
 
 FOLDERS = ("sms-spam",)
 FILE = "sms.csv.gz"
@@ -25,9 +25,9 @@ TEST_SHARE = 0.2
 class Sms(DataSource):
     """5,574 short messages (Almeida, Gomez Hidalgo, Yamakami 2011): one message is one next-character example.
 
-    Read from ``sms.csv.gz``, column text. Inputs and labels are codes of :mod:`lacunar.characters`, ``[n, length]``:
-    each position is asked for the next character, and positions behind the end of a message do not count. A fifth of
-    the messages, in a fixed draw, is for testing. Messages hold real phone numbers: quote none.
+    Read from ``sms.csv.gz``, column text. Inputs and labels are codes of :mod:`lacunar.data.characters`,
+    ``[n, length]``: each position is asked for the next character, and positions behind the end of a message do not
+    count. A fifth of the messages, in a fixed draw, is for testing. Messages hold real phone numbers: quote none.
 
     Attributes:
         length: characters of a message that are kept.
@@ -59,11 +59,11 @@ class Sms(DataSource):
         made = [example_of(text.lower() if self.lower else text, self.length) for text in texts]
         x, y = torch.stack([a for a, _ in made]), torch.stack([b for _, b in made])
         held = round(TEST_SHARE * len(texts))
-        order = torch.randperm(len(texts), generator=stream(0, "split"))
+        order = torch.randperm(len(texts), generator=generator_of(0, "split"))
         test, train = order[:held].sort().values, order[held:].sort().values
         whole = Examples.of(x[train], y[train])
         kept = whole.take(_first(len(train), self.n_train, "n_train"))
-        draw = torch.randperm(len(kept), generator=stream(self.seed, "validation"))
+        draw = torch.randperm(len(kept), generator=generator_of(self.seed, "validation"))
         cut = round(self.validation * len(kept))
         return Splits(
             kept.take(draw[cut:].sort().values),

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lacunar.data import Examples
-from lacunar.datasets._parts import numbered, splits
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput
-from lacunar.rng import stream
+from lacunar.core.errors import BadInput
+from lacunar.core.rng import generator_of
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.data.examples import Examples
+from lacunar.datasets._splits import numbered, splits
 
 GREY, CONTRAST = 128.0, 32.0
 COARSE = 4
@@ -72,7 +72,9 @@ class Synthetic(DataSource):
         return self.shape[0] * min(COARSE, self.shape[1]) * min(COARSE, self.shape[2])
 
     def _centres(self) -> Tensor:
-        draw = torch.randn(self.classes, *self._coarse(), generator=stream(self.seed, "centres"), dtype=torch.float64)
+        draw = torch.randn(
+            self.classes, *self._coarse(), generator=generator_of(self.seed, "centres"), dtype=torch.float64
+        )
         if len(self.shape) == 3:
             draw = interpolate(draw, size=self.shape[1:], mode="bilinear", align_corners=True)
         orthonormal: Tensor = torch.linalg.qr(draw.flatten(1).T).Q.T.float()
@@ -82,7 +84,7 @@ class Synthetic(DataSource):
         return self.shape[:1] + tuple(min(COARSE, side) for side in self.shape[1:])
 
     def _drawn(self, part: str, n: int, centres: Tensor, first_id: int) -> Examples:
-        generator = stream(self.seed, part)
+        generator = generator_of(self.seed, part)
         y = (torch.arange(n) % self.classes)[torch.randperm(n, generator=generator)]
         x = centres[y] + torch.randn(n, centres.shape[1], generator=generator)
         if len(self.shape) == 3:

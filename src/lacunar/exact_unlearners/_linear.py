@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack, vstack
 from scipy.special import expit, softmax
 
+from lacunar.core.errors import BadInput, sample_of
+from lacunar.core.named import Named
 from lacunar.curvature import inverse
-from lacunar.errors import BadInput, sample_of
-from lacunar.named import Named
 
 Array: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]

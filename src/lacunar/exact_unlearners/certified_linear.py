@@ -12,15 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lacunar import catalog, forward
-from lacunar.certified import Budget, Release, noise_for, objective_factor, residual
-from lacunar.data import Examples, Ids, Inputs, Source, as_ids
-from lacunar.errors import BadInput, Diverged, NotApplicable, sample_of
-from lacunar.exact import ExactUnlearner
-from lacunar.exact_unlearners import _saved
+from lacunar.catalog import registry
+from lacunar.core.errors import BadInput, Diverged, NotApplicable, sample_of
+from lacunar.core.rng import numpy_generator
+from lacunar.data.batches import Inputs
+from lacunar.data.examples import Examples, Source
+from lacunar.data.ids import Ids, as_ids
+from lacunar.exact_unlearners import _file
+from lacunar.exact_unlearners._file import State
 from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows, check_rows, newton, rows_of
-from lacunar.exact_unlearners._saved import State
-from lacunar.rng import numpy_stream
+from lacunar.training import forward
+from lacunar.unlearning.certificate import Budget, Release, noise_for, objective_factor, residual
+from lacunar.unlearning.exact import ExactUnlearner
 
 EXACT = 1e-10
 """Gradient norm per example to which a model is trained from the start."""
@@ -92,7 +95,7 @@ class CertifiedLinear(ExactUnlearner):
             sigma, b = noise_for(self.epsilon, self.delta, beta / self.l2, self.releases + 1), np.zeros(shape)
         else:
             sigma = objective_factor(self.delta) * beta / self.epsilon
-            b = sigma * numpy_stream(seed, "objective").standard_normal(shape)
+            b = sigma * numpy_generator(seed, "objective").standard_normal(shape)
         objective = Objective(x, y, self.l2, b, np.ones(shape[0], dtype=bool))
         theta, reached = _trained(objective, np.zeros(shape))
         budget = Budget(self.epsilon, self.delta)
@@ -151,7 +154,7 @@ class CertifiedLinear(ExactUnlearner):
         if self.mechanism == "output":
             # Keyed by data and request: two models under one seed, or two edits of one model, must not share noise.
             seed, data = state.secret
-            noise = numpy_stream(seed, "release", data, state.record[-1].digest).standard_normal(theta.shape)
+            noise = numpy_generator(seed, "release", data, state.record[-1].digest).standard_normal(theta.shape)
             theta = np.where(state.objective.free[:, None], theta + state.sigma * noise, 0.0)
         return torch.from_numpy(theta.copy())
 
@@ -173,7 +176,7 @@ class CertifiedLinear(ExactUnlearner):
 
         The file holds the data, the noiseless weights and the seed: all of it is secret.
         """
-        return _saved.write(path, self.settings(), self._fitted())
+        return _file.write(path, self.settings(), self._fitted())
 
     @classmethod
     def load(cls, path: Path | str, digest: str | None = None) -> Self:
@@ -186,17 +189,17 @@ class CertifiedLinear(ExactUnlearner):
         Raises:
             BadInput: a file of another kind, one that was changed, or not the one with this digest.
         """
-        settings, state = _saved.read(path)
+        settings, state = _file.read(path)
         if digest is not None and digest != state.record[-1].digest:
             raise BadInput(f"the record of {str(path)!r} does not end in {digest}: it is another or an older model")
-        model = catalog.filled(cls, cls.name(), settings)._with(state)
+        model = registry.filled(cls, cls.name(), settings)._with(state)
         if not model.residual <= SLACK * state.record[-1].tolerance:
             raise BadInput(f"the weights of {str(path)!r} do not fit its data: the residual is {model.residual:.3g}")
         return model
 
     @property
     def record(self) -> tuple[Release, ...]:
-        """What was asked for, measured and spent, entry by entry; :func:`lacunar.certified.verify` checks it."""
+        """What was asked for, measured and spent, entry by entry; see :mod:`lacunar.unlearning.certificate`."""
         return self._fitted().record
 
     @property

@@ -1,1 +1,1 @@
-"""Scores that rank weights: one rule, one file. :mod:`lacunar.select` turns scores into masks."""
+"""Scores that rank weights: one rule, one file. :mod:`lacunar.sparsity.selection` turns scores into masks."""

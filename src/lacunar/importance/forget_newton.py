@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lacunar import named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Named
 from lacunar.curvature import ggn
 from lacunar.curvature.steps import edit_gradient, penalty
-from lacunar.errors import BadInput
-from lacunar.named import Named
-from lacunar.score import Basis, Score
+from lacunar.sparsity.score import Basis, Score
 
 
 @dataclass(frozen=True)

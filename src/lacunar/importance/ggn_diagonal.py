@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from lacunar.core.named import Named
 from lacunar.curvature import ggn
-from lacunar.named import Named
-from lacunar.score import Basis, Score
+from lacunar.sparsity.score import Basis, Score
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import torch
 
-from lacunar import named
-from lacunar.named import Named
-from lacunar.rng import stream
-from lacunar.score import Basis, Score
+from lacunar.core import named
+from lacunar.core.named import Named
+from lacunar.core.rng import generator_of
+from lacunar.sparsity.score import Basis, Score
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,6 @@ class Random(Score):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def of(self, basis: Basis) -> Named:
-        generator = stream(basis.seed, "random")
+        generator = generator_of(basis.seed, "random")
         weights = named.weights(basis.model)
         return {name: torch.rand(w.shape, generator=generator).to(w) for name, w in weights.items()}

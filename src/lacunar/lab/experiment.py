@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from lacunar import catalog
-from lacunar.architecture import Architecture
-from lacunar.datasource import DataSource, Splits
-from lacunar.errors import BadInput, unknown
-from lacunar.evaluator import Evaluator
-from lacunar.method import Method
-from lacunar.pruner import Pruner
-from lacunar.recipe import Recipe
-from lacunar.scenario import Scenario
+from lacunar.auditing.evaluator import Evaluator
+from lacunar.catalog import registry
+from lacunar.core.errors import BadInput, unknown
+from lacunar.data.data_set import DataSource, Splits
+from lacunar.sparsity.pruner import Pruner
+from lacunar.training.architecture import Architecture
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.method import Method
+from lacunar.unlearning.scenario import Scenario
 
 FILE = "experiment.toml"
 CONTROLS = ("do_nothing", "retrain", "random_weights")
@@ -35,9 +35,9 @@ def _plugin(kind: str, given: Any) -> Any:
     if given == DENSE and kind == "pruners":
         return None
     if isinstance(given, str):
-        return catalog.parse(kind, given)
+        return registry.parse(kind, given)
     if isinstance(given, Mapping) and isinstance(given.get("name"), str):
-        return catalog.find(kind, given["name"], **{k: v for k, v in given.items() if k != "name"})
+        return registry.find(kind, given["name"], **{k: v for k, v in given.items() if k != "name"})
     raise BadInput(f"one of {kind} is written as a line or as a table with a name, got {given!r}")
 
 
@@ -64,11 +64,12 @@ class Experiment(BaseModel):
     Attributes:
         title, question: for the page that reports the result.
         dataset, model: one plug-in or a list of them.
-        recipe: settings of :class:`~lacunar.recipe.Recipe`; ``normalize`` comes from the data unless it is given.
+        recipe: settings of :class:`~lacunar.training.recipe.Recipe`; ``normalize`` comes from the data unless given.
         pruners: originals and oracles are trained dense, and once more under the mask of each pruner; "dense" stands
             for no pruner.
         recipes: named variants of it, such as a short one: settings that replace those of ``recipe``, and ``rewind``.
-        rewind: where weights go back to when a mask is found; see :func:`~lacunar.train_pruned.train_pruned`.
+        rewind: where weights go back to when a mask is found, see
+            :func:`~lacunar.sparsity.prune_and_train.train_pruned`.
         scenarios: what must be forgotten; drawn anew for each seed.
         methods: the controls are added where they are missing.
         evaluators: the judges.
@@ -109,7 +110,7 @@ class Experiment(BaseModel):
     @classmethod
     def _with_controls(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
         missing = [name for name in CONTROLS if name not in {m.name() for m in methods}]
-        return (*(catalog.find("methods", name) for name in missing), *methods)
+        return (*(registry.find("methods", name) for name in missing), *methods)
 
     @field_validator("recipe")
     @classmethod

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lacunar.architecture import Architecture
-from lacunar.datasource import DataSource
+from lacunar.core.store import digest
+from lacunar.data.data_set import DataSource
 from lacunar.lab.experiment import DENSE, Experiment
-from lacunar.lab.store import digest
-from lacunar.method import Method
-from lacunar.pruner import Pruner
-from lacunar.scenario import Scenario
+from lacunar.sparsity.pruner import Pruner
+from lacunar.training.architecture import Architecture
+from lacunar.unlearning.method import Method
+from lacunar.unlearning.scenario import Scenario
 
 ORACLE = "oracle"
 

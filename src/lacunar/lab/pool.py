@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from lacunar.allocator import keep_memory
-from lacunar.errors import LacunarError
+from lacunar.core.errors import LacunarError
+from lacunar.core.store import Store
 from lacunar.lab import record
-from lacunar.lab.bench import Bench
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.plan import Task, following
 from lacunar.lab.progress import Progress
-from lacunar.lab.store import Store
+from lacunar.lab.worker import Bench
+from lacunar.machine.memory import keep_memory
 
 
 def share(

@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measurement
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measurement
 
 FILE = "results.jsonl"
 DONE, FAILED, NOT_APPLICABLE = "done", "failed", "not applicable"

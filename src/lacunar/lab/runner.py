@@ -6,16 +6,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacunar.environment import environment
-from lacunar.files import write_json
+from lacunar.core.files import write_json
+from lacunar.core.store import Store
 from lacunar.lab import record
-from lacunar.lab.bench import Bench
 from lacunar.lab.experiment import Experiment, file_of
 from lacunar.lab.plan import Cell, Task, cases, cells, following, tasks
 from lacunar.lab.pool import share
 from lacunar.lab.progress import Progress
 from lacunar.lab.record import FAILED, Record
-from lacunar.lab.store import Store
+from lacunar.lab.worker import Bench
+from lacunar.machine.environment import environment
 
 STORE = "LACUNAR_STORE"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeAlias
 
-from lacunar import stats
+from lacunar.core import stats
 from lacunar.lab.plan import ORACLE
 from lacunar.lab.record import DONE, Record, latest
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lacunar.architecture import Architecture
-from lacunar.characters import SYMBOLS, State
-from lacunar.errors import BadInput
+from lacunar.core.errors import BadInput
+from lacunar.data.characters import SYMBOLS, State
+from lacunar.training.architecture import Architecture
 
 
 @dataclass(frozen=True)
 class CharLstm(Architecture):
     """An embedding, ``layers`` LSTM layers of ``hidden`` units, and a linear head over the alphabet at each position.
 
-    Takes codes ``[n, length]`` of :mod:`lacunar.characters`, gives logits ``[n, length, symbols]``, and can go on from
-    where it stands (:class:`lacunar.characters.Stepwise`). The alphabet is fixed, whatever symbols the data have.
+    Takes codes ``[n, length]`` of :mod:`lacunar.data.characters`, gives logits ``[n, length, symbols]``, and can go on
+    from where it stands (:class:`lacunar.data.characters.Stepwise`). The alphabet is fixed, whatever the data have.
 
     Attributes:
         symbols: size of the alphabet.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lacunar.architecture import Architecture
-from lacunar.models._parts import check_sizes, features
+from lacunar.models._blocks import check_sizes, features
+from lacunar.training.architecture import Architecture
 
 
 @dataclass(frozen=True)

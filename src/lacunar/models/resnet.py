@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lacunar.architecture import Architecture
-from lacunar.errors import BadInput, sample_of
-from lacunar.models._parts import check_image, check_sizes, kaiming
+from lacunar.core.errors import BadInput, sample_of
+from lacunar.models._blocks import check_image, check_sizes, kaiming
+from lacunar.training.architecture import Architecture
 
 STAGES = {
     8: (1, 1, 1),

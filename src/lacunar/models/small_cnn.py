@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lacunar.architecture import Architecture
-from lacunar.errors import BadInput
-from lacunar.models._parts import check_image, check_sizes, kaiming
+from lacunar.core.errors import BadInput
+from lacunar.models._blocks import check_image, check_sizes, kaiming
+from lacunar.training.architecture import Architecture
 
 
 @dataclass(frozen=True)

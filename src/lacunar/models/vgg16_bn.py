@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lacunar.architecture import Architecture
-from lacunar.models._parts import check_image, check_sizes, kaiming
+from lacunar.models._blocks import check_image, check_sizes, kaiming
+from lacunar.training.architecture import Architecture
 
 STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 """Channels of the thirteen convolutions in units of ``width``; a max-pool ends each stage."""

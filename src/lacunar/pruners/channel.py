@@ -10,14 +10,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lacunar import named
-from lacunar.channels import Channels, channels_of
-from lacunar.data import Inputs, Source
-from lacunar.errors import NotApplicable
-from lacunar.named import Mask
-from lacunar.pruner import Pruner, Retraining
-from lacunar.recipe import Recipe
-from lacunar.scope import Counts, Scope, checked
+from lacunar.core import named
+from lacunar.core.errors import NotApplicable
+from lacunar.core.named import Mask
+from lacunar.data.batches import Inputs
+from lacunar.data.examples import Source
+from lacunar.sparsity.channels import Channels, channels_of
+from lacunar.sparsity.pruner import Pruner, Retraining
+from lacunar.sparsity.scope import Counts, Scope, checked
+from lacunar.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Channel(Pruner):
         return kept if self.level == "layer" else sum(kept.values())
 
     def groups(self, model: nn.Module, example: Inputs | None = None) -> list[Channels]:
-        """The channels that may be pruned; ``example`` as in :func:`~lacunar.channels.channels_of`.
+        """The channels that may be pruned; ``example`` as in :func:`~lacunar.sparsity.channels.channels_of`.
 
         Raises:
             NotApplicable: there are none in scope, or the net cannot be traced.

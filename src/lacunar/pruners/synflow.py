@@ -10,13 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lacunar import forward, named
-from lacunar.data import Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.named import Mask, Named
-from lacunar.pruner import Pruner, Retraining
-from lacunar.recipe import Recipe
-from lacunar.scope import Counts, Scope
+from lacunar.core import named
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.named import Mask, Named
+from lacunar.data.examples import Source
+from lacunar.sparsity.pruner import Pruner, Retraining
+from lacunar.sparsity.scope import Counts, Scope
+from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lacunar.errors import BadInput
-from lacunar.evidence import Audit
-from lacunar.files import write_json, write_text
+from lacunar.core.errors import BadInput
+from lacunar.core.files import write_json, write_text
+from lacunar.report.evidence import Evidence
 from lacunar.report.html import audit_page, experiment_page
 from lacunar.report.table import Table
 
 __all__ = ["Table", "save", "save_experiment"]
 
 
-def save(audit: Audit, path: Path) -> Path:
+def save(audit: Evidence, path: Path) -> Path:
     """Write the report of an audit: ``.html`` with its ``.json`` twin beside it, or ``.json`` alone.
 
     Each file is replaced as a whole or not at all.

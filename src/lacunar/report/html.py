@@ -13,13 +13,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lacunar.catalog import plugin_class
-from lacunar.describe import measures
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measure, Measurement
-from lacunar.evidence import Audit, Item
+from lacunar.catalog.documentation import measures
+from lacunar.catalog.registry import plugin_class
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measure, Measurement
 from lacunar.report import figures, text
-from lacunar.report.strip import key, strip
+from lacunar.report.evidence import Evidence, Item
+from lacunar.report.strip_plot import key, strip
 from lacunar.report.table import Table
 
 MOST_CLASSES = 24
@@ -35,7 +35,7 @@ class Definition:
     paper: str
 
 
-def audit_page(audit: Audit) -> str:
+def audit_page(audit: Evidence) -> str:
     """The page of an audit: verdict, what was asked and done, evidence, controls, plots, cost, limits, repetition."""
     definitions = _definitions([*audit.items, *audit.measurements])
     return _render(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from lacunar.errors import BadInput
-from lacunar.evaluator import Measurement
-from lacunar.evidence import Audit, Item
+from lacunar.core.errors import BadInput
+from lacunar.core.measurement import Measurement
+from lacunar.report.evidence import Evidence, Item
 from lacunar.report.text import MISSING, VERDICT_WORDS, estimate, mean, quantity, typeset
 
 _NUMBER = re.compile(r"[-−+±~≈<>≤≥]?\s*[\d∞]")
@@ -132,7 +132,7 @@ def terminal(table: Table) -> TerminalTable:
     return shown
 
 
-def evidence_rows(audit: Audit) -> Table:
+def evidence_rows(audit: Evidence) -> Table:
     """The items of an audit: value, oracles, gap, verdict and its code; ``*`` marks those the verdict rests on."""
     return Table(
         "Evidence",
@@ -153,7 +153,7 @@ def _evidence_row(item: Item) -> tuple[str, ...]:
     )
 
 
-def control_rows(audit: Audit) -> Table:
+def control_rows(audit: Evidence) -> Table:
     """The checks of the auditor itself."""
     return Table(
         "Controls",
@@ -162,7 +162,7 @@ def control_rows(audit: Audit) -> Table:
     )
 
 
-def measurement_rows(audit: Audit) -> Table:
+def measurement_rows(audit: Evidence) -> Table:
     """Further numbers of the unlearned model; a failed one is shown as failed, with its message."""
     return Table(
         "Measurements",

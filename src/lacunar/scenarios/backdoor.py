@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lacunar.data import Examples, Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.scenario import Posed, Scenario, draw
-from lacunar.scenarios._posed import deletion, members, share_of
-from lacunar.trigger import Trigger
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.examples import Examples, Source
+from lacunar.data.trigger import Trigger
+from lacunar.scenarios._draws import deletion, members, share_of
+from lacunar.unlearning.scenario import Posed, Scenario, draw
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Backdoor(Scenario):
     published code; the notes count them, for they teach the backdoor nothing wrong.
 
     Attributes:
-        trigger_size, margin, value: the mark, see :class:`~lacunar.trigger.Trigger`; a black square by default.
+        trigger_size, margin, value: the mark, see :class:`~lacunar.data.trigger.Trigger`; a black square by default.
         target: the label that the trigger is to bring about.
         rate: share of the training set that is poisoned, in (0, 1), rounded to a whole number of images.
         repair: give the clean originals as corrected rows; without them the poisoned ones are to be deleted.

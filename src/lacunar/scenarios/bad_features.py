@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from lacunar.data import Examples, Source
-from lacunar.edits import differing, zero_features
-from lacunar.errors import BadInput, NotApplicable, sample_of
-from lacunar.scenario import Posed, Scenario
+from lacunar.core.errors import BadInput, NotApplicable, sample_of
+from lacunar.data.corrections import differing, zero_features
+from lacunar.data.examples import Examples, Source
+from lacunar.unlearning.scenario import Posed, Scenario
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from string import ascii_lowercase
 import torch
 from torch import Tensor
 
-from lacunar import edits
-from lacunar.characters import CANARY, DIGITS, SYMBOLS, Template, example_of, text_of
-from lacunar.data import Examples, Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.scenario import Posed, Scenario, draw
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data import corrections
+from lacunar.data.characters import CANARY, DIGITS, SYMBOLS, Template, example_of, text_of
+from lacunar.data.examples import Examples, Source
+from lacunar.unlearning.scenario import Posed, Scenario, draw
 
 
 @dataclass(frozen=True)
 class Canary(Scenario):
     """Each secret is written, in its sentence, at the start of some texts; those texts are the forget set.
 
-    For next-character data (:mod:`lacunar.characters`). A text keeps what fits of it behind the sentence.
+    For next-character data (:mod:`lacunar.data.characters`). A text keeps what fits of it behind the sentence.
 
     Attributes:
         template: the sentence, with ``{}`` for the secret and ``{key}`` for a letter that tells several secrets apart.
@@ -73,7 +73,7 @@ class Canary(Scenario):
         if not isinstance(train, Examples) or not isinstance(train.x, Tensor) or train.y.shape != train.x.shape:
             raise NotApplicable("canary needs next-character examples in memory, such as the data set sms")
         if train.y.is_floating_point() or int(train.y.max()) >= SYMBOLS:
-            raise NotApplicable("canary needs the alphabet of lacunar.characters; these labels are of another")
+            raise NotApplicable("canary needs the alphabet of lacunar.data.characters; these labels are of another")
         length = train.x.shape[1]
         if (needed := len(sentence.filled("0" * self.digits, "a"))) > length:
             raise BadInput(f"the sentence with its secret has {needed} characters, but a text holds {length}")
@@ -82,6 +82,6 @@ class Canary(Scenario):
 
 def _written(train: Examples, texts: dict[int, str], length: int) -> Examples:
     made = {i: example_of(text, length) for i, text in texts.items()}
-    edited = edits.relabel(train, {i: y for i, (_, y) in made.items()})
+    edited = corrections.relabel(train, {i: y for i, (_, y) in made.items()})
     assert isinstance(edited, Examples)
-    return edits.replace(edited, {i: x for i, (x, _) in made.items()})
+    return corrections.replace(edited, {i: x for i, (x, _) in made.items()})

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from lacunar.data import Source, as_ids
-from lacunar.errors import BadInput
-from lacunar.scenario import Posed, Scenario
-from lacunar.scenarios._posed import deletion
+from lacunar.core.errors import BadInput
+from lacunar.data.examples import Source
+from lacunar.data.ids import as_ids
+from lacunar.scenarios._draws import deletion
+from lacunar.unlearning.scenario import Posed, Scenario
 
 
 @dataclass(frozen=True)

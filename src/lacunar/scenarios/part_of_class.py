@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from lacunar.data import Source
-from lacunar.errors import BadInput
-from lacunar.scenario import Posed, Scenario, draw
-from lacunar.scenarios._posed import deletion, members, share_of
+from lacunar.core.errors import BadInput
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import deletion, members, share_of
+from lacunar.unlearning.scenario import Posed, Scenario, draw
 
 
 @dataclass(frozen=True)

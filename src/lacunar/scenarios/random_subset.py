@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lacunar.data import Source
-from lacunar.scenario import Posed, Scenario, draw
-from lacunar.scenarios._posed import deletion, share_of
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import deletion, share_of
+from lacunar.unlearning.scenario import Posed, Scenario, draw
 
 
 @dataclass(frozen=True)

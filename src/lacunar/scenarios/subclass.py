@@ -9,10 +9,10 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from lacunar.data import Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.scenario import Posed, Scenario
-from lacunar.scenarios._posed import deletion, members
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import deletion, members
+from lacunar.unlearning.scenario import Posed, Scenario
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lacunar.data import Source
-from lacunar.datasource import DataSource
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.scenario import Posed, Scenario
-from lacunar.scenarios._posed import deletion, members
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.data_set import DataSource
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import deletion, members
+from lacunar.unlearning.scenario import Posed, Scenario
 
 
 @dataclass(frozen=True)

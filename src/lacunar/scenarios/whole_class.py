@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lacunar.data import Source
-from lacunar.scenario import Posed, Scenario
-from lacunar.scenarios._posed import deletion, members
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import deletion, members
+from lacunar.unlearning.scenario import Posed, Scenario
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lacunar.data import Source
-from lacunar.errors import BadInput, NotApplicable
-from lacunar.scenario import Posed, Scenario, draw
-from lacunar.scenarios._posed import share_of
+from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.data.examples import Source
+from lacunar.scenarios._draws import share_of
+from lacunar.unlearning.scenario import Posed, Scenario, draw
 
 CHUNK = 4096
 

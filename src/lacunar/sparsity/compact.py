@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lacunar import forward, named
-from lacunar.channels import Channels, channels_of
-from lacunar.channels.cut import Cut, cut, cuts_of, record_of, sizes_of, sliced
-from lacunar.data import Inputs
-from lacunar.errors import BadInput, LacunarError, NotApplicable, sample_of
-from lacunar.files import read_json, write_json
-from lacunar.named import Mask
+from lacunar.core import named
+from lacunar.core.errors import BadInput, LacunarError, NotApplicable, sample_of
+from lacunar.core.files import read_json, write_json
+from lacunar.core.named import Mask
+from lacunar.core.weights import load_mask, load_model, save_mask, save_model
+from lacunar.data.batches import Inputs
+from lacunar.sparsity.channels import Channels, channels_of
+from lacunar.sparsity.channels.cut import Cut, cut, cuts_of, record_of, sizes_of, sliced
 from lacunar.sparsity.fold import folded
-from lacunar.weights import load_mask, load_model, save_mask, save_model
+from lacunar.training import forward
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 """The largest difference of outputs that counts as equal, relative to the largest output; 1e-2 in half precision."""

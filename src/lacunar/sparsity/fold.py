@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lacunar import forward
-from lacunar.channels import Channels, Part
-from lacunar.data import Inputs
+from lacunar.data.batches import Inputs
+from lacunar.sparsity.channels import Channels, Part
+from lacunar.training import forward
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lacunar import named
-from lacunar.errors import BadInput, sample_of
-from lacunar.named import Mask
+from lacunar.core import named
+from lacunar.core.errors import BadInput, sample_of
+from lacunar.core.named import Mask
 
 _ORIGINAL, _MASK = "_orig", "_mask"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lacunar import named
-from lacunar.errors import BadInput
-from lacunar.named import Mask, Named
+from lacunar.core import named
+from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask, Named
 
 
 def part(mask: Mapping[str, Tensor], names: Iterable[str]) -> Mask:

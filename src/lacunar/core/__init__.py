@@ -1,0 +1,1 @@
+"""Words that every room speaks: errors, named tensors, files, random numbers, statistics; nothing of unlearning."""

@@ -1,0 +1,1 @@
+"""Rows with ids, and where they come from."""

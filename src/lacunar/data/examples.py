@@ -1,0 +1,254 @@
+"""Examples that live on the device and are known by integer ids; batches are index selections."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lacunar.core.errors import BadInput, sample_of
+from lacunar.core.rng import generator_of
+from lacunar.data.batches import Batch, Inputs, move, rows
+from lacunar.data.ids import Ids, as_ids
+
+
+def from_array(array: np.ndarray[Any, Any]) -> Tensor:
+    """A NumPy array as a tensor; float64, which NumPy makes by default and models rarely take, becomes float32."""
+    return torch.as_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
+
+
+class Source(ABC):
+    """The face that resident :class:`Examples` and the on-demand :class:`~lacunar.data.stream.Stream` share."""
+
+    y: Tensor
+    ids: Tensor
+
+    @abstractmethod
+    def take(self, positions: Tensor) -> Self:
+        """The examples at these positions, in this order."""
+
+    @abstractmethod
+    def inputs_at(self, positions: Tensor) -> Inputs:
+        """The inputs at these positions, on the device."""
+
+    @abstractmethod
+    def labelled(self, y: Tensor) -> Self:
+        """The same examples with other labels."""
+
+    @property
+    @abstractmethod
+    def on(self) -> torch.device:
+        """The device that batches are on."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self:
+        """The same examples on another device."""
+
+    @abstractmethod
+    def __add__(self, other: Self) -> Self:
+        """These examples followed by others of the same kind."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _sorted(self) -> tuple[Tensor, Tensor]:
+        values, order = torch.sort(self.ids.cpu())
+        return values, order
+
+    def has(self, ids: Ids) -> Tensor:
+        """Which of ``ids`` are among these examples: bool, one per id."""
+        wanted = as_ids(ids)
+        values, _ = self._sorted
+        if len(values) == 0:
+            return torch.zeros(len(wanted), dtype=torch.bool)
+        place = torch.searchsorted(values, wanted).clamp(max=len(values) - 1)
+        return values[place] == wanted
+
+    def positions(self, ids: Ids) -> Tensor:
+        """Where each of ``ids`` stands, in the order given.
+
+        Raises:
+            BadInput: ids that are not among these examples; the first ten and their number are named.
+        """
+        wanted = as_ids(ids)
+        present = self.has(wanted)
+        if not bool(present.all()):
+            missing = wanted[~present]
+            raise BadInput(
+                f"{len(missing)} of {len(wanted)} ids are not in the data (which holds {len(self)} examples): "
+                f"{sample_of(missing.tolist())}; give ids of training examples"
+            )
+        values, order = self._sorted
+        return order[torch.searchsorted(values, wanted)] if len(wanted) else wanted
+
+    def where(self, ids: Ids) -> Self:
+        """The examples with these ids, in the order given."""
+        return self.take(self.positions(ids))
+
+    def without(self, ids: Ids) -> Self:
+        """All examples but those with these ids, in stored order; unknown ids are an error."""
+        left = torch.ones(len(self), dtype=torch.bool)
+        left[self.positions(ids)] = False
+        return self.take(left.nonzero().reshape(-1))
+
+    def class_counts(self) -> dict[int, int]:
+        """How many examples each label has; empty for labels that are not classes."""
+        if self.y.is_floating_point() or self.y.ndim != 1:
+            return {}
+        labels, counts = torch.unique(self.y, return_counts=True)
+        return {int(label): int(n) for label, n in zip(labels, counts, strict=True)}
+
+    def steps(self, size: int) -> int:
+        """Batches in one pass, the last partial one included."""
+        return -(-len(self) // size)
+
+    def batches(
+        self,
+        size: int,
+        epochs: int = 1,
+        seed: int | None = None,
+        start: int = 0,
+        left_out: Tensor | None = None,
+    ) -> Iterator[Batch]:
+        """Every example once per epoch, in batches of ``size``; the last one may be smaller.
+
+        ``seed`` orders each epoch by its own stream; None keeps the stored order. ``start`` is the first step to
+        yield, so that an interrupted loop can go on. Ids in ``left_out`` are dropped from their batches and all others
+        keep their place (coupled retraining); a batch that loses all its members is not yielded.
+        """
+        if size < 1:
+            raise BadInput(f"a batch holds at least one example, got size {size}")
+        per_epoch = self.steps(size)
+        total = per_epoch * epochs
+        at = self.y.device
+        absent = None if left_out is None else torch.isin(self.ids.cpu(), left_out.cpu()).to(at)
+        for epoch in range(start // max(per_epoch, 1), epochs):
+            # One copy per epoch: a copy per step would make the host wait for the device.
+            order = self._order(seed, epoch).to(at)
+            first = max(start - epoch * per_epoch, 0)
+            for index in range(first, per_epoch):
+                chosen = order[index * size : (index + 1) * size]
+                if absent is not None:
+                    chosen = chosen[~absent[chosen]]
+                    if len(chosen) == 0:
+                        continue
+                step = epoch * per_epoch + index
+                yield self._batch(chosen, step / total, epoch, step)
+
+    def _order(self, seed: int | None, epoch: int) -> Tensor:
+        if seed is None:
+            return torch.arange(len(self))
+        return torch.randperm(len(self), generator=generator_of(seed, "order", epoch))
+
+    def _batch(self, chosen: Tensor, progress: float, epoch: int, step: int) -> Batch:
+        return Batch(self.inputs_at(chosen), self.y[chosen], self.ids[chosen], progress, epoch, step)
+
+    def digest(self) -> str:
+        """A hash of the ids and labels; resident examples add their inputs."""
+        total = hashlib.sha256(self.ids.cpu().numpy().tobytes())
+        total.update(self.y.detach().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(Source):
+    """Inputs, labels and ids as tensors on one device; images may stay uint8.
+
+    Attributes:
+        x: inputs ``[n, ...]``, or a dict of such tensors.
+        y: labels ``[n]``: int64 classes, or floats for regression and binary targets.
+        ids: int64 ``[n]``, unique; an example keeps its id for ever.
+
+    Raises:
+        BadInput: lengths that differ, or ids that repeat.
+    """
+
+    x: Inputs = field(repr=False)
+    y: Tensor = field(repr=False)
+    ids: Tensor = field(repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = {len(t) for t in (self.x.values() if isinstance(self.x, dict) else [self.x])}
+        if sizes != {len(self.y)} or len(self.ids) != len(self.y):
+            raise BadInput(f"inputs, labels and ids differ in number: {sorted(sizes)}, {len(self.y)}, {len(self.ids)}")
+        if len(torch.unique(self.ids)) != len(self.ids):
+            values, counts = torch.unique(self.ids, return_counts=True)
+            raise BadInput(f"ids repeat: {sample_of(values[counts > 1].tolist())}; give each example its own id")
+
+    def __repr__(self) -> str:
+        x = {k: tuple(v.shape[1:]) for k, v in self.x.items()} if isinstance(self.x, dict) else tuple(self.x.shape[1:])
+        return f"Examples(n={len(self)}, x={x}, classes={len(self.class_counts())})"
+
+    @classmethod
+    def of(cls, x: Any, y: Any, ids: Ids | None = None) -> Examples:
+        """Examples from arrays or tensors (or a dict of them); ids default to the positions 0, 1, 2, ...
+
+        Raises:
+            BadInput: values that are not numbers, NaN or infinite inputs, lengths that differ.
+        """
+        inputs: Inputs = {k: _tensor(v) for k, v in x.items()} if isinstance(x, Mapping) else _tensor(x)
+        labels = _tensor(y)
+        if not labels.is_floating_point():
+            labels = labels.to(torch.int64)
+        for name, part in inputs.items() if isinstance(inputs, dict) else [("x", inputs)]:
+            if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+                bad = (~torch.isfinite(part)).reshape(len(part), -1).any(1).nonzero().reshape(-1)
+                raise BadInput(f"{name} holds NaN or infinity at positions {sample_of(bad.tolist())}; clean the data")
+        chosen = torch.arange(len(labels)) if ids is None else as_ids(ids)
+        return cls(inputs, labels, chosen.to(labels.device))
+
+    def take(self, positions: Tensor) -> Examples:
+        there = positions.to(self.y.device)
+        return Examples(rows(self.x, there), self.y[there], self.ids[there])
+
+    def inputs_at(self, positions: Tensor) -> Inputs:
+        return rows(self.x, positions)
+
+    def labelled(self, y: Tensor) -> Examples:
+        if y.shape[0] != len(self):
+            raise BadInput(f"{len(y)} labels for {len(self)} examples")
+        return replace(self, y=y.to(self.y.device))
+
+    @property
+    def on(self) -> torch.device:
+        return self.y.device
+
+    def to(self, device: torch.device | str) -> Examples:
+        return Examples(move(self.x, device), self.y.to(device), self.ids.to(device))
+
+    def __add__(self, other: Examples) -> Examples:
+        if isinstance(self.x, dict) != isinstance(other.x, dict):
+            raise BadInput("cannot join examples whose inputs are a tensor with examples whose inputs are a dict")
+        x: Inputs
+        if isinstance(self.x, dict) and isinstance(other.x, dict):
+            x = {key: torch.cat([self.x[key], other.x[key]]) for key in self.x}
+        else:
+            assert isinstance(self.x, Tensor) and isinstance(other.x, Tensor)
+            x = torch.cat([self.x, other.x])
+        return Examples(x, torch.cat([self.y, other.y]), torch.cat([self.ids, other.ids]))
+
+    @cached_property
+    def _digest(self) -> str:
+        total = hashlib.sha256(super().digest().encode())
+        for key, part in sorted(self.x.items()) if isinstance(self.x, dict) else [("x", self.x)]:
+            total.update(f"{key}|{tuple(part.shape)}|{part.dtype}|".encode())
+            total.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
+
+    def digest(self) -> str:
+        return self._digest
+
+
+def _tensor(value: Any) -> Tensor:
+    try:
+        return value.detach() if isinstance(value, Tensor) else from_array(np.asarray(value))
+    except TypeError as error:
+        raise BadInput(f"inputs and labels must be numbers, got {type(value).__name__} ({error})") from error

@@ -1,0 +1,96 @@
+"""How far published metrics lie from those of retrained models, beside how far retrained models lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lacunar.auditing.evaluator import Evaluator
+from lacunar.auditing.trial import Trial
+from lacunar.core import stats
+from lacunar.core.errors import NotApplicable
+from lacunar.core.measurement import Measure, Measurement
+from lacunar.core.rng import numpy_generator
+from lacunar.evaluators.attacks.legacy_mia import LegacyMia
+from lacunar.evaluators.utility.accuracy import Accuracy
+
+METRICS = {"ua": "gap_ua", "ra": "gap_ra", "ta": "gap_ta", "mia_efficacy_legacy": "gap_mia"}
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Gap(Evaluator):
+    r"""Gaps of UA, RA, TA and the legacy MIA-efficacy to retrained models, and their mean, "disparity".
+
+    One trial: value minus the oracles' mean, with the t-prediction interval (three or more oracles). Several trials:
+    difference of the means over seeds with Welch's interval. ``average_gap`` is the mean of the four absolute gaps of
+    means, as published; ``average_gap_per_seed`` averages the absolute gaps of each seed, with a bootstrap interval
+    over seeds. ``average_gap_oracle`` is what one more retraining would score: each oracle against the mean of the
+    others.
+    """
+
+    paper: ClassVar[str] = "disparity of arXiv:2304.04934; the oracles' own value beside it is ours"
+    needs: ClassVar[frozenset[str]] = frozenset({"oracles"})
+    cost: ClassVar[str] = "a forward pass of every model over forgotten, retained and test examples, and its SVMs"
+    MEASURES: ClassVar[Mapping[str, Measure]] = {
+        "gap_ua": Measure("ua minus the mean ua of the oracles; target 0", "[-100, 100]", "match", "%"),
+        "gap_ra": Measure("ra minus the mean ra of the oracles; target 0", "[-100, 100]", "match", "%"),
+        "gap_ta": Measure("ta minus the mean ta of the oracles; target 0", "[-100, 100]", "match", "%"),
+        "gap_mia": Measure("mia_efficacy_legacy minus that of the oracles; target 0", "[-100, 100]", "match", "%"),
+        "average_gap": Measure("mean of the four absolute gaps of means", "[0, 100]", "lower", "%"),
+        "average_gap_per_seed": Measure("mean over seeds of the mean absolute gap", "[0, 100]", "lower", "%"),
+        "average_gap_oracle": Measure(
+            "mean over oracles of the mean absolute gap to the other oracles", "[0, 100]", "information", "%"
+        ),
+    }
+
+    def measure(self, trials: Sequence[Trial]) -> list[Measurement]:
+        retrained = {id(oracle): trial.seen_as(oracle) for trial in trials for oracle in trial.oracles}
+        if not retrained:
+            raise NotApplicable("gap needs retrained oracles, and these trials have none")
+        values, oracles = _table(trials), _table(list(retrained.values()))
+        centre = oracles.mean(0)
+        per_seed = _average(values - centre)
+        resampled = None
+        if len(per_seed) > 1:
+            resampled = stats.bootstrap_interval(per_seed, numpy_generator(trials[0].seed, "average gap"))[1:]
+        return [
+            *(self._gap(name, values[:, i], oracles[:, i]) for i, name in enumerate(METRICS.values())),
+            self.says("average_gap", float(_average(values.mean(0) - centre)), n=len(values)),
+            self.says("average_gap_per_seed", float(per_seed.mean()), resampled, n=len(values)),
+            self._own(oracles),
+        ]
+
+    def _gap(self, name: str, values: Array, oracles: Array) -> Measurement:
+        gap = float(values.mean() - oracles.mean())
+        if np.isnan(gap):
+            return self.says(name, None, note="undefined for this model or for an oracle")
+        interval = None
+        if len(values) == 1 and len(oracles) >= 3:
+            interval = stats.prediction(float(values[0]), oracles)[1:3]
+        elif min(len(values), len(oracles)) > 1:
+            interval = stats.welch(values, oracles)[1:3]
+        return replace(self.says(name, gap, interval, n=len(values), note=f"{len(oracles)} oracles"), target=0.0)
+
+    def _own(self, oracles: Array) -> Measurement:
+        k = len(oracles)
+        if k < 2:
+            return self.says("average_gap_oracle", None, n=k, note="one oracle has no spread")
+        others = (oracles.sum(0) - oracles) / (k - 1)
+        apart = _average(oracles - others)
+        return self.says("average_gap_oracle", float(apart.mean()), stats.t_interval(apart)[1:], n=k)
+
+
+def _table(trials: Sequence[Trial]) -> Array:
+    rows = []
+    for trial in trials:
+        found = {m.name: m.value for m in [*Accuracy().one(trial), *LegacyMia().one(trial)]}
+        rows.append([np.nan if found[name] is None else found[name] for name in METRICS])
+    return np.array(rows, dtype=np.float64)
+
+
+def _average(gaps: Array) -> Any:
+    return np.nanmean(np.abs(gaps), axis=-1)

@@ -1,0 +1,1 @@
+"""Whether corrections have arrived."""

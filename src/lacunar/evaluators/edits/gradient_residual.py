@@ -1,0 +1,58 @@
+"""How far the unlearned model is from being trained on the edited data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lacunar.auditing.evaluator import Evaluator
+from lacunar.auditing.trial import Trial
+from lacunar.core import named
+from lacunar.core.measurement import Measure, Measurement
+from lacunar.curvature import steps
+
+
+@dataclass(frozen=True)
+class GradientResidual(Evaluator):
+    r"""The gradient norm :math:`\|\nabla L(\theta_u; D')\|_2` on retained and corrected rows, penalty included.
+
+    In the scale of the sum, over live weights, in eval mode: the norm and not its square. For a convex loss it bounds
+    the distance to the retrained weights; for deep nets it only says how far training would still go. Over several
+    trials the largest and two quantiles are said too, since a mean certifies nothing.
+    """
+
+    paper: ClassVar[str] = (
+        "Guo et al., Certified Data Removal from Machine Learning Models, ICML 2020, arXiv:1911.03030"
+    )
+    needs: ClassVar[frozenset[str]] = frozenset()
+    cost: ClassVar[str] = "one gradient over retained and corrected examples"
+    MEASURES: ClassVar[Mapping[str, Measure]] = {
+        "gradient_residual": Measure("norm of the gradient of the summed loss on the edited data", "[0, inf)", "lower"),
+        "gradient_residual_max": Measure("largest over trials", "[0, inf)", "lower"),
+        "gradient_residual_median": Measure("median over trials", "[0, inf)", "lower"),
+        "gradient_residual_q90": Measure("90 % quantile over trials", "[0, inf)", "lower"),
+    }
+
+    def measure(self, trials: Sequence[Trial]) -> list[Measurement]:
+        values = [_residual(trial) for trial in trials]
+        found = [self._said("gradient_residual", value, trial) for value, trial in zip(values, trials, strict=True)]
+        if len(values) > 1:
+            spread = (np.max(values), np.median(values), np.quantile(values, 0.9))
+            for name, value in zip(("max", "median", "q90"), spread, strict=True):
+                found.append(self._said(f"gradient_residual_{name}", float(value), trials[0], len(trials)))
+        return found
+
+    def _said(self, name: str, value: float, trial: Trial, n: int | None = None) -> Measurement:
+        finite = math.isfinite(value)
+        count = len(trial.outcome.problem.edited) if n is None else n
+        note = "" if finite else "the gradient is NaN or infinite: the model has diverged"
+        return self.says(name, value if finite else None, n=count, note=note)
+
+
+def _residual(trial: Trial) -> float:
+    problem = trial.outcome.problem
+    return named.norm(steps.full_gradient(trial.outcome.model, problem.edited, problem.recipe, trial.outcome.mask))

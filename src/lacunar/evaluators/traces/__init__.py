@@ -1,0 +1,1 @@
+"""What is left of the forgotten examples in one model."""

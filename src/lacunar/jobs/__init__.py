@@ -1,0 +1,1 @@
+"""What the command line asks for: read the words, check, do, save, tell."""

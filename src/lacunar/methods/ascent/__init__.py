@@ -1,0 +1,1 @@
+"""Climbing the loss of the forgotten examples."""

@@ -1,0 +1,1 @@
+"""One or a few computed steps, without a training loop."""

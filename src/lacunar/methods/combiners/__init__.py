@@ -1,0 +1,1 @@
+"""Methods that hand over to another method."""

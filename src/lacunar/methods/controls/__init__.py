@@ -1,0 +1,1 @@
+"""What every comparison carries: nothing done, trained again, fresh weights."""

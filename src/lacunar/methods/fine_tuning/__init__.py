@@ -1,0 +1,1 @@
+"""Further training on the retained examples."""

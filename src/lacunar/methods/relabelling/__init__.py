@@ -1,0 +1,1 @@
+"""Other labels for the forgotten examples."""

@@ -1,0 +1,1 @@
+"""How models are called and trained: one loop for the first training, retraining and every method."""

@@ -1,0 +1,1 @@
+"""From a problem, through a method, to an outcome."""

@@ -1,0 +1,191 @@
+"""What a method is (settings, what it needs, one verb) and what it leaves behind (Outcome)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from lacunar.catalog.plugin import Plugin
+from lacunar.core import named
+from lacunar.core.errors import BadInput, Diverged, LacunarError, NotApplicable, sample_of
+from lacunar.core.files import write_json
+from lacunar.core.named import Mask
+from lacunar.core.rng import as_found, isolated
+from lacunar.core.weights import model_state, save_mask, save_model
+from lacunar.data.ids import ids_digest
+from lacunar.machine.meter import metered
+from lacunar.training.run import Run
+from lacunar.unlearning.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method leaves: the model, and what it took to make it.
+
+    Attributes:
+        problem, method: what was asked and what was run.
+        model: in eval mode.
+        mask: live weights of the model; None when it is dense.
+        seconds: wall-clock time of the method, judging excluded.
+        cpu_seconds: processor time of the same stretch.
+        peak_bytes: highest memory meanwhile; None where the system does not tell.
+        examples_seen, steps: work done by the training loop.
+        history: one row per epoch.
+        notes: what a reader should know.
+        facts: what the method measured of its own work, as JSON values: densities, seconds per phase.
+    """
+
+    problem: Problem
+    method: Method
+    model: nn.Module = field(repr=False)
+    mask: Mask | None = field(default=None, repr=False)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int | None = None
+    examples_seen: int = 0
+    steps: int = 0
+    history: tuple[dict[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_model(self, model: nn.Module) -> Outcome:
+        """The same outcome with another model: how a judge looks at an oracle through the same path."""
+        return replace(self, model=model)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but tensors, as JSON values; the forgotten ids appear as count and hash only."""
+        return {
+            "format": "lacunar-outcome-1",
+            "method": self.method.spec(),
+            "seed": self.problem.seed,
+            "recipe": self.problem.recipe.settings(),
+            "forget": {"count": len(self.problem.forget), "ids_sha256": ids_digest(self.problem.forget.ids)},
+            "retain": {"count": len(self.problem.retain)},
+            "weights_before_sha256": named.digest(model_state(self.problem.model)),
+            "weights_after_sha256": named.digest(model_state(self.model)),
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_bytes": self.peak_bytes,
+            "examples_seen": self.examples_seen,
+            "steps": self.steps,
+            "history": list(self.history),
+            "notes": [*self.problem.notes, *self.notes],
+            "facts": dict(self.facts),
+        }
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``model.safetensors``, ``outcome.json`` and, for a sparse model, ``mask.safetensors``."""
+        place = Path(folder)
+        save_model(place / "model.safetensors", self.model)
+        if self.mask is not None:
+            save_mask(place / "mask.safetensors", self.mask)
+        write_json(place / "outcome.json", self.summary())
+        return place
+
+
+NEEDS = {
+    "retain": "retained or corrected examples to train on",
+    "forget": "the examples to forget",
+    "retraining": "a recipe that can train again (build=)",
+    "corrected": "corrected rows (corrected=)",
+    "validation": "held-out validation examples (validation=)",
+    "mask": "the mask of a pruned model (mask=)",
+    "trace": "a record of the first training (trace=)",
+    "state": "a state computed while the data was there (state=)",
+}
+
+
+class Method(Plugin):
+    """A way to unlearn. Implementations are frozen dataclasses, one file each in ``methods/``.
+
+    Class attributes:
+        paper: where it comes from.
+        needs: what a problem must offer, keys of ``NEEDS``; checked before anything is computed.
+    """
+
+    kind: ClassVar[str] = "methods"
+    paper: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
+        """The unlearned model. ``model`` is a copy that may be changed and returned; ``problem`` may not."""
+
+    def check(self, problem: Problem) -> None:
+        """Raise :class:`NotApplicable` unless the problem offers all that this method needs."""
+        for need in sorted(self.needs):
+            if not _offers(problem, need):
+                raise NotApplicable(f"{self.name()} needs {NEEDS[need]}, and this problem has none")
+
+    def __call__(self, problem: Problem, run: Run | None = None) -> Outcome:
+        """Check, copy, seed, unlearn, measure. The given model and all global state are left as found.
+
+        Raises:
+            NotApplicable: the problem lacks something that the method needs.
+            Diverged: a weight or a buffer of the result is NaN or infinite.
+            LacunarError: the method broke its contract: a weight outside ``mask`` or ``where`` has moved.
+        """
+        self.check(problem)
+        run = run or Run()
+        run.identity = json.dumps([self.spec(), problem.recipe.settings()], sort_keys=True)
+        model = _copy(problem.model).to(problem.device)
+        with as_found(), isolated(problem.seed, "method", self.name()), metered(problem.device) as meter:
+            result = self.unlearn(model, replace(problem, run=run))
+        if run.checkpoints is not None:
+            run.checkpoints.clear()
+        mask = problem.mask if run.mask is None else run.mask
+        _check_contract(self, problem, result, mask)
+        return Outcome(
+            problem=problem,
+            method=self,
+            model=result.eval(),
+            mask=mask,
+            seconds=meter.seconds,
+            cpu_seconds=meter.cpu_seconds,
+            peak_bytes=meter.peak_bytes,
+            examples_seen=run.examples_seen,
+            steps=run.steps,
+            history=tuple(run.history),
+            notes=tuple(run.notes),
+            facts=dict(run.facts),
+        )
+
+
+def _offers(problem: Problem, need: str) -> bool:
+    if need == "retraining":
+        return problem.recipe.build is not None
+    part = problem.edited if need == "retain" else getattr(problem, need)
+    return part is not None and len(part) > 0
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise BadInput(f"the model cannot be copied ({error}); remove hooks that keep non-leaf tensors") from error
+
+
+def _check_contract(method: Method, problem: Problem, result: nn.Module, mask: named.Mask | None) -> None:
+    after = named.parameters(result)
+    before = named.parameters(problem.model)
+    if bad := named.not_finite(model_state(result)):
+        raise Diverged(
+            f"{method.name()} ended in NaN or infinity in {sample_of(bad, 3)}: there is no result; take smaller steps"
+        )
+    if set(after) != set(before):
+        raise LacunarError(f"{method.name()} returned a model with other weights than it was given")
+    for name, p in after.items():
+        if mask is not None and bool((p.detach() != 0)[~mask[name].to(p.device)].any()):
+            raise LacunarError(f"{method.name()} moved a pruned weight in {name}")
+        if problem.where is not None:
+            held = ~problem.where[name].to(p.device)
+            if not torch.equal(p.detach()[held], before[name].detach().to(p.device)[held]):
+                raise LacunarError(f"{method.name()} moved a weight in {name} that lies outside where=")

@@ -1,0 +1,210 @@
+import copy
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from lacunar.core import named
+from lacunar.core.errors import BadInput, Diverged, LacunarError
+from lacunar.core.files import read_json
+from lacunar.core.weights import load_mask, load_model
+from lacunar.data.examples import Examples
+from lacunar.data.ids import ids_digest
+from lacunar.methods.controls.do_nothing import DoNothing
+from lacunar.methods.fine_tuning.fine_tune import FineTune
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.method import Method
+from lacunar.unlearning.problem import Problem
+from tests import problems
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
+
+
+def test_a_problem_splits_the_training_set_by_id(tiny):
+    problem = Problem.of(model(), tiny, [15, 5], device="cpu")
+    assert problem.forget.ids.tolist() == [15, 5] and len(problem.retain) == 10
+    assert not torch.isin(problem.retain.ids, problem.forget.ids).any()
+    assert Problem.of(model(), tiny, tiny.where([5]), device="cpu").forget.ids.tolist() == [5]
+    assert Problem.of(model(), (tiny.x, tiny.y), [11], device="cpu").forget.ids.tolist() == [11]
+
+
+@pytest.mark.parametrize(
+    ("forget", "sentence"),
+    [
+        ([], "there are no ids to forget"),
+        ([1, 2], "2 of 2 ids are not in the data .*: 1, 2"),
+        (list(range(5, 120, 10)), "all 12 training examples are to be forgotten"),
+        (["a"], "whole numbers"),
+        ([-5], "1 of 1 ids are not in the data"),
+    ],
+)
+def test_bad_requests(tiny, forget, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        Problem.of(model(), tiny, forget, device="cpu")
+
+
+def test_duplicates_are_counted_once_and_said(tiny):
+    with pytest.warns(UserWarning, match="3 entries but 2 distinct ids"):
+        problem = Problem.of(model(), tiny, [5, 15, 5], device="cpu")
+    assert len(problem.forget) == 2 and "distinct" in problem.notes[0]
+
+
+def test_a_class_that_disappears_is_said(tiny):
+    gone = tiny.ids[tiny.y == 1]
+    assert "class 1 disappears" in Problem.of(model(), tiny, gone, device="cpu").notes[0]
+    assert Problem.of(model(), tiny, gone[:2], device="cpu").notes == ()
+
+
+@pytest.mark.parametrize(("shift", "low"), [(1, 1), (-1, -1)])
+def test_labels_must_fit_the_head(tiny, shift, low):
+    with pytest.raises(BadInput, match=rf"labels run from {low} to .* but the model has 3 logits"):
+        Problem.of(model(), tiny.labelled(tiny.y + shift), [5], device="cpu")
+
+
+def test_broken_weights_and_masks_are_refused(tiny):
+    broken = model()
+    with torch.no_grad():
+        broken.bias[0] = float("nan")
+    with pytest.raises(BadInput, match="NaN or infinity in bias"):
+        Problem.of(broken, tiny, [5], device="cpu")
+    zeros = named.full(named.weights(model()), False)
+    with pytest.raises(BadInput, match="non-zero weights outside its mask"):
+        Problem.of(model(), tiny, [5], device="cpu", mask=zeros)
+    with pytest.raises(BadInput, match="same model"):
+        Problem.of(model(), tiny, [5], device="cpu", where={"x": torch.ones(1).bool()})
+    with pytest.raises(BadInput, match="no trainable weight"):
+        Problem.of(nn.ReLU(), tiny, [5], device="cpu")
+
+
+def test_closed_form_updates_respect_the_masks(tiny):
+    where = {"weight": torch.rand(3, 4) < 0.5, "bias": torch.zeros(3).bool()}
+    problem = Problem.of(model(), tiny, [5], device="cpu", where=where)
+    net = model()
+    before = named.weights(net)
+    problem.move(net, {n: torch.ones_like(w) for n, w in before.items()})
+    after = named.weights(net)
+    assert torch.equal(after["bias"], before["bias"])
+    assert torch.equal(after["weight"], torch.where(where["weight"], before["weight"] + 1, before["weight"]))
+
+
+@dataclass(frozen=True)
+class Rogue(Method):
+    """Moves every weight, whatever the problem says."""
+
+    paper: ClassVar[str] = "none"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    swap: bool = False
+
+    def unlearn(self, model, problem):
+        named.write(model, {n: w + 1 for n, w in named.weights(model).items()})
+        return nn.Linear(2, 2) if self.swap else model
+
+
+def test_a_method_that_breaks_its_contract_is_caught(tiny):
+    where = {"weight": torch.ones(3, 4).bool(), "bias": torch.zeros(3).bool()}
+    problem = Problem.of(model(), tiny, [5], device="cpu")
+    Rogue()(problem)
+    with pytest.raises(LacunarError, match="rogue moved a weight in bias that lies outside where="):
+        Rogue()(replace(problem, where=where))
+    pruned = model()
+    named.write(pruned, {"bias": torch.zeros(3)})
+    with pytest.raises(LacunarError, match="rogue moved a pruned weight in bias"):
+        Rogue()(Problem.of(pruned, tiny, [5], device="cpu", mask=where))
+    biased = Problem.of(nn.Sequential(model()), tiny, [5], device="cpu")
+    with pytest.raises(LacunarError, match="other weights than it was given"):
+        Rogue(swap=True)(biased)
+
+
+@dataclass(frozen=True)
+class Blowing(Method):
+    """Leaves one number that is none."""
+
+    paper = "none"
+    needs = frozenset()
+    part: str = "weight"
+    number: str = "nan"
+
+    def unlearn(self, model, problem):
+        with torch.no_grad():
+            model.state_dict()[self.part].view(-1)[0] = float(self.number)
+        return model
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("part", ["1.bias", "1.running_var"])
+def test_a_result_that_is_not_finite_is_no_result(tiny, part, number):
+    normal = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    problem = Problem.of(normal, tiny, [5], device="cpu")
+    with pytest.raises(Diverged, match=f"blowing ended in NaN or infinity in {part}: there is no result"):
+        Blowing(part, number)(problem)
+
+
+def test_pruning_hooks_get_a_sentence(tiny):
+    hooked = model()
+    prune.l1_unstructured(hooked, "weight", 0.5)
+    hooked(tiny.x)
+    with pytest.raises(BadInput, match=r"pruning hooks, .*prune\.remove"):
+        Problem.of(hooked, tiny, [5], device="cpu")
+
+
+class Uncopyable(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("only leaf tensors can be copied")
+
+
+def test_models_that_cannot_be_copied_get_a_sentence(tiny):
+    problem = Problem.of(Uncopyable(4, 3), tiny, [5], device="cpu")
+    with pytest.raises(BadInput, match="cannot be copied"):
+        DoNothing()(problem)
+
+
+def test_outcomes_are_saved_without_samples_or_ids(tmp_path):
+    problem = problems.problem("vectors", masked=True)
+    outcome = FineTune(epochs=2, batch_size=8)(problem)
+    folder = outcome.save(tmp_path / "r1")
+    assert sorted(p.name for p in folder.iterdir()) == ["mask.safetensors", "model.safetensors", "outcome.json"]
+    saved = read_json(folder / "outcome.json")
+    assert saved["method"] == {"name": "fine_tune", "settings": outcome.method.settings()}
+    assert saved["forget"] == {"count": 9, "ids_sha256": ids_digest(problem.forget.ids)}
+    assert saved["steps"] == 10 and len(saved["history"]) == 2 and saved["seconds"] > 0
+    again = load_model(folder / "model.safetensors", copy.deepcopy(problem.model))
+    assert named.digest(again.state_dict()) == named.digest(outcome.model.state_dict())
+    mask = load_mask(folder / "mask.safetensors")
+    assert all(torch.equal(mask[n], m) for n, m in problem.mask.items())
+
+
+def test_the_digest_of_ids_can_be_recomputed_by_hand():
+    import hashlib
+
+    assert ids_digest(torch.tensor([10, 2, 33])) == hashlib.sha256(b"2\n10\n33\n").hexdigest()
+
+
+def test_streams_work_end_to_end(tiny):
+    from lacunar.data.stream import Stream, load
+
+    recipe = Recipe(model, epochs=1, lr=0.1, batch_size=4)
+    data = [(tiny.x[i], int(tiny.y[i])) for i in range(12)]
+    streamed = load(data, resident_bytes=0)
+    assert isinstance(streamed, Stream)
+    results = []
+    for train in (streamed, Examples.of(tiny.x, tiny.y)):
+        problem = Problem.of(recipe.fit(train, 0), train, [3, 4], recipe, device="cpu")
+        results.append(named.digest(named.weights(FineTune(epochs=2, batch_size=5)(problem).model)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("form", [lambda y: y.float(), lambda y: y[:, None]])
+def test_labels_of_another_form_get_a_sentence(tiny, form):
+    with pytest.raises(BadInput, match="do not fit the loss 'cross_entropy' on logits"):
+        Problem.of(model(), tiny.labelled(form(tiny.y)), [5], device="cpu")
+
+
+def test_numpy_arrays_are_taken_as_they_come(tiny):
+    problem = Problem.of(model(), (tiny.x.double().numpy(), tiny.y.numpy()), [5], device="cpu")
+    assert problem.retain.x.dtype == torch.float32
