@@ -14,7 +14,7 @@ from benchmarks import timing
 from lacunar.catalog.registry import parse
 from lacunar.core.rng import numpy_generator
 from lacunar.data.examples import Examples
-from lacunar.exact_unlearners._linear import Array, Objective, newton, rows_of
+from lacunar.exact_unlearners._linear import Array, ConvexLoss, newton, rows_of
 
 CASES = (
     ("Enron, 10 of 4,902 words", "enron", 10),
@@ -53,11 +53,11 @@ def raced(case: str, train: Examples, count: int) -> list[dict[str, Any]]:
     return [{**about, "left": left[row["variant"]], **row} for row in found]
 
 
-def without(train: Examples, count: int) -> tuple[Objective, Array]:
+def without(train: Examples, count: int) -> tuple[ConvexLoss, Array]:
     """The objective without some columns, and the trained weights, those of the columns set to 0."""
     x = rows_of(train.x, bias=True)
     width = x.shape[1]
-    whole = Objective(x, train.y.numpy(), 1.0, np.zeros((width, 1)), np.ones(width, dtype=bool))
+    whole = ConvexLoss(x, train.y.numpy(), 1.0, np.zeros((width, 1)), np.ones(width, dtype=bool))
     theta, reached = newton(whole, np.zeros((width, 1)), 1e-10 * len(whole), 100)
     if reached > TRAINED * len(whole):
         raise SystemExit(f"the model to edit is not trained: its gradient norm is {reached:.1e}")
@@ -65,7 +65,7 @@ def without(train: Examples, count: int) -> tuple[Objective, Array]:
     return edited, np.where(edited.free[:, None], theta, 0.0)
 
 
-def hessian_of(objective: Objective, theta: Array) -> Array:
+def hessian_of(objective: ConvexLoss, theta: Array) -> Array:
     """The Hessian ``[d, d]`` of a logistic objective, written out."""
     x, p = objective.x, expit(objective.x @ theta)
     scaled = x.multiply(p * (1 - p)) if isinstance(x, csr_array) else x * (p * (1 - p))

@@ -31,8 +31,8 @@ from lacunar.core.files import write_text
 from lacunar.core.named import Named
 from lacunar.curvature import fisher, ggn, hessian, per_example
 from lacunar.curvature.inverse import Solution, cg
-from lacunar.curvature.lissa import Lissa
 from lacunar.curvature.per_example import weighted_sum
+from lacunar.curvature.solvers.lissa import Lissa
 from lacunar.data.examples import Examples
 from lacunar.methods.closed_form.influence import Influence, removal_gradient
 from lacunar.training import forward

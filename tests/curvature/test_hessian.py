@@ -81,8 +81,8 @@ def test_a_loss_without_curvature_has_a_zero_product():
     # A linear net under a linear loss: the gradient does not depend on the weights.
     _, examples, recipe = net("mlp")
     linear = torch.nn.Linear(5, 3).double()
-    view = hessian.Operator(linear, examples, recipe)._view
-    object.__setattr__(view, "losses", lambda w, b: view.logits(w, b.x).sum(1))
-    batch = next(view.batches(7))
-    for t in hessian.product(view, batch, view.weights).values():
+    objective = hessian.Operator(linear, examples, recipe)._objective
+    object.__setattr__(objective, "losses", lambda w, b: objective.logits(w, b.x).sum(1))
+    batch = next(objective.batches(7))
+    for t in hessian.product(objective, batch, objective.weights).values():
         assert not bool(t.any())

@@ -4,10 +4,10 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.curvature import passes, per_example
-from lacunar.curvature.passes import Cotangents, factored, parts
+from lacunar.curvature import per_example, per_example_passes
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import GradientRows
-from lacunar.curvature.view import View
+from lacunar.curvature.per_example_passes import Cotangents, factored, pulled_back
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
 from tests.curvature.nets import CASE_IDS, CASES, N, net, some
@@ -95,16 +95,16 @@ def test_sums_not_means():
     ],
 )
 def test_only_layers_that_see_one_position_are_factored(name, expected):
-    view = View.of(*net(name))
-    with view.open():
-        assert set(factored(view)) == expected
+    objective = Objective.of(*net(name))
+    with objective.open():
+        assert set(factored(objective)) == expected
 
 
 def test_a_mask_that_leaves_out_a_layer_does_not_differentiate_it():
     model, examples, recipe = net("residual")
     mask = {name: torch.full(p.shape, name.startswith("head")) for name, p in model.named_parameters()}
-    view = View.of(model, examples, recipe, mask)
-    assert set(view.weights) == {"head.weight", "head.bias"}
+    objective = Objective.of(model, examples, recipe, mask)
+    assert set(objective.weights) == {"head.weight", "head.bias"}
     expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
     assert relative(per_example.squared_sum(model, examples, recipe, mask), expected) < 1e-12
 
@@ -125,14 +125,14 @@ def test_forwards_and_backwards_are_counted():
 
 def test_many_vectors_are_split_over_passes_when_they_do_not_fit(monkeypatch):
     model, examples, recipe = net("conv")
-    view = View.of(model, examples, recipe)
+    objective = Objective.of(model, examples, recipe)
     both = Cotangents(lambda z, y, noise: torch.stack([z, 2 * z, 3 * z], 1), 3)
-    with view.open():
-        together = sum(len(p.full["0.weight"]) * p.full["0.weight"].shape[1] for p in parts(view, both))
-        whole = per_example.squares(view, both)
-        monkeypatch.setattr("lacunar.curvature.view.HOST_BYTES", 1)
-        pieces = [p.full["0.weight"].shape[:2] for p in parts(view, both)]
-        split = per_example.squares(view, both)
+    with objective.open():
+        together = sum(len(p.full["0.weight"]) * p.full["0.weight"].shape[1] for p in pulled_back(objective, both))
+        whole = per_example.squares(objective, both)
+        monkeypatch.setattr("lacunar.curvature.objective.HOST_BYTES", 1)
+        pieces = [p.full["0.weight"].shape[:2] for p in pulled_back(objective, both)]
+        split = per_example.squares(objective, both)
     assert together == 3 * N and pieces == [(1, 1)] * 3 * N
     assert relative(split, whole) < 1e-12
 
@@ -142,7 +142,7 @@ def test_gram_block_by_block(monkeypatch):
     for mask in (None, some(model)):
         whole = per_example.gram(model, examples, recipe, mask)
         with monkeypatch.context() as patch:
-            patch.setattr("lacunar.curvature.view.HOST_BYTES", 8 * N * 50)
+            patch.setattr("lacunar.curvature.objective.HOST_BYTES", 8 * N * 50)
             assert torch.allclose(per_example.gram(model, examples, recipe, mask), whole, rtol=1e-12)
 
 
@@ -221,7 +221,7 @@ class Choosy(nn.Module):
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 def test_nets_of_linear_layers_take_an_ordinary_pass(masked, monkeypatch):
-    monkeypatch.setattr(passes._Pass, "_batched", lambda *_: pytest.fail("no need for vmap"))
+    monkeypatch.setattr(per_example_passes._Pass, "_batched", lambda *_: pytest.fail("no need for vmap"))
     _, examples, recipe = net("mlp")
     torch.manual_seed(0)
     model = Choosy().double().eval()
@@ -229,18 +229,18 @@ def test_nets_of_linear_layers_take_an_ordinary_pass(masked, monkeypatch):
     expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
     for size in (None, 3):
         assert relative(per_example.squared_sum(model, examples, recipe, mask, size), expected) < 1e-12
-    view = View.of(model, examples, recipe, mask)
+    objective = Objective.of(model, examples, recipe, mask)
     several = Cotangents(
         lambda z, y, noise: torch.stack([z, 2 * z, noise[:, None] * z], 1), 3, lambda ids: ids.double()
     )
-    with view.open():
+    with objective.open():
         by_hand = [
             per_example.matrix(
-                view, Cotangents(lambda z, y, noise, k=k: several.of(z, y, noise)[:, k, None], 1, several.noise)
+                objective, Cotangents(lambda z, y, noise, k=k: several.of(z, y, noise)[:, k, None], 1, several.noise)
             )
             for k in range(3)
         ]
-        rows = per_example.matrix(view, several).reshape(N, 3, -1)
+        rows = per_example.matrix(objective, several).reshape(N, 3, -1)
     for k in range(3):
         assert torch.allclose(rows[:, k], by_hand[k], rtol=1e-12)
     assert torch.allclose(by_hand[1], 2 * by_hand[0]) and not torch.allclose(by_hand[2], by_hand[0])
@@ -254,7 +254,7 @@ def test_out_of_memory_halves_the_chunk(monkeypatch, error, name, way):
     model, examples, recipe = net(name)
     whole = per_example.squared_sum(model, examples, recipe)
     tried = []
-    original = getattr(passes._Pass, way)
+    original = getattr(per_example_passes._Pass, way)
 
     def small(job, x, y, noise):
         tried.append(len(y))
@@ -262,17 +262,17 @@ def test_out_of_memory_halves_the_chunk(monkeypatch, error, name, way):
             raise error
         return original(job, x, y, noise)
 
-    monkeypatch.setattr(passes._Pass, way, small)
+    monkeypatch.setattr(per_example_passes._Pass, way, small)
     assert relative(per_example.squared_sum(model, examples, recipe), whole) < 1e-12
     assert tried[0] == N and max(t for t in tried if t <= 2) == 2
-    monkeypatch.setattr(passes._Pass, way, lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(per_example_passes._Pass, way, lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(type(error), match=r"no room|memory"):
         per_example.squared_sum(model, examples, recipe)
 
 
 def test_other_errors_of_an_ordinary_pass_are_not_hidden(monkeypatch):
     # Warnings are errors here: going on one example at a time would warn.
-    monkeypatch.setattr(passes._Pass, "_at_once", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
+    monkeypatch.setattr(per_example_passes._Pass, "_at_once", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
     with pytest.raises(RuntimeError, match="broken"):
         per_example.squared_sum(*net("mlp"))
 

@@ -5,16 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.piecewise import piecewise_linear
-from lacunar.curvature.view import View
 from tests.curvature.nets import CURVED, NETS, PIECEWISE, net
 from tests.oracles import curvature as oracle
 
 
 def decided(model, examples, recipe, mask=None):
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        return piecewise_linear(view)
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        return piecewise_linear(objective)
 
 
 def blocks(model, matrix):

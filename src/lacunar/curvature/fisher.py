@@ -11,8 +11,8 @@ from torch import nn
 
 from lacunar.core.named import Mask, Named
 from lacunar.curvature import ggn
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import squared_sum
-from lacunar.curvature.view import View
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
 
@@ -58,15 +58,15 @@ def batch_gradient_squared(
     the batch with every label c. The square of a mean is no Fisher diagonal: where gradients of examples are mostly
     noise it is ``batch_size`` times too small, and it depends on the order. For reproducing published results only.
     """
-    view = View.of(model, examples, recipe, mask)
-    totals, batches = view.zeros(), examples.steps(batch_size)
-    with view.open():
-        leaves = {name: w.detach().requires_grad_() for name, w in view.weights.items()}
-        for batch in view.batches(batch_size):
-            z = view.logits(leaves, batch.x)
+    objective = Objective.of(model, examples, recipe, mask)
+    totals, batches = objective.zeros(), examples.steps(batch_size)
+    with objective.open():
+        leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
+        for batch in objective.batches(batch_size):
+            z = objective.logits(leaves, batch.x)
             for c, share in enumerate(z.detach().softmax(1).mean(0)):
                 loss = recipe.losses(z, torch.full_like(batch.y, c)).mean()
                 grads = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True, materialize_grads=True)
                 for name, g in zip(leaves, grads, strict=True):
                     totals[name] += share * g.square() / batches
-    return view.result(totals)
+    return objective.result(totals)

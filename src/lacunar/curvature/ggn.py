@@ -18,15 +18,15 @@ from torch.func import jvp, vjp
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Mask, Named
 from lacunar.core.rng import keyed_integers, seed_of
-from lacunar.curvature.heads import Head, head_of
-from lacunar.curvature.passes import Cotangents, parts
+from lacunar.curvature.loss_curvature import LossCurvature, loss_curvature_of
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import batch_of, columns, matrix, squares
-from lacunar.curvature.view import View
+from lacunar.curvature.per_example_passes import Cotangents, pulled_back
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
 
-Draw = Callable[[Head, Tensor, Tensor, Tensor], Tensor]
+Draw = Callable[[LossCurvature, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,31 +44,31 @@ class Operator:
     recipe: Recipe
     mask: Mask | None = None
     size: int | None = None
-    _view: View = field(init=False, repr=False)
+    _objective: Objective = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        head_of(self.recipe.loss)
-        object.__setattr__(self, "_view", View.of(self.model, self.examples, self.recipe, self.mask))
+        loss_curvature_of(self.recipe.loss)
+        object.__setattr__(self, "_objective", Objective.of(self.model, self.examples, self.recipe, self.mask))
 
     def __call__(self, v: Mapping[str, Tensor]) -> Named:
-        view = self._view
-        direction, totals = view.tangent(v), view.zeros()
-        with view.open():
-            for batch in view.batches(self.size or batch_of(view)):
-                for name, part in product(view, batch, direction).items():
+        objective = self._objective
+        direction, totals = objective.tangent(v), objective.zeros()
+        with objective.open():
+            for batch in objective.batches(self.size or batch_of(objective)):
+                for name, part in product(objective, batch, direction).items():
                     totals[name] += part
-        return view.result(totals)
+        return objective.result(totals)
 
 
-def product(view: View, batch: Batch, direction: Named) -> Named:
+def product(objective: Objective, batch: Batch, direction: Named) -> Named:
     r""":math:`\sum_n J_n^\top \Lambda_n J_n v` over one prepared batch: one forward-mode and one backward pass."""
 
     def pushed(weights: Named) -> Any:
-        return jvp(lambda w: view.logits(w, batch.x), (weights,), (direction,))
+        return jvp(lambda w: objective.logits(w, batch.x), (weights,), (direction,))
 
-    linear: Any = vjp(pushed, view.weights, has_aux=True)
+    linear: Any = vjp(pushed, objective.weights, has_aux=True)
     z, pull, along = linear
-    (out,) = pull(head_of(view.recipe.loss).curve(z, batch.y, along))
+    (out,) = pull(loss_curvature_of(objective.recipe.loss).curve(z, batch.y, along))
     return {name: t.detach() for name, t in out.items()}
 
 
@@ -79,9 +79,9 @@ def exact_diagonal(
 
     One forward and as many backward passes as the model has logits: use :func:`diagonal` for more than about 20.
     """
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        return view.result(squares(view, _basis(view), size))
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        return objective.result(squares(objective, _basis(objective), size))
 
 
 def diagonal(
@@ -133,21 +133,21 @@ def root(
 
     For few examples or few weights: it is stored whole.
     """
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        return matrix(view, _basis(view), size)
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        return matrix(objective, _basis(objective), size)
 
 
 def dense(
     model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None, size: int | None = None
 ) -> Tensor:
     """The block of the selected weights, ``[s, s]`` float64, for small s; columns in the order of ``named.flat``."""
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        width = len(view.vector(view.weights))
-        total = torch.zeros(width, width, dtype=torch.float64, device=view.device)
-        for part in parts(view, _basis(view), size):
-            rows = columns(view, part).flatten(0, 1).double()
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        width = len(objective.vector(objective.weights))
+        total = torch.zeros(width, width, dtype=torch.float64, device=objective.device)
+        for part in pulled_back(objective, _basis(objective), size):
+            rows = columns(objective, part).flatten(0, 1).double()
             total.addmm_(rows.T, rows)
         return total
 
@@ -157,33 +157,33 @@ def _averaged(
     examples: Source,
     recipe: Recipe,
     mask: Mask | None,
-    draw: Callable[[View], Cotangents],
+    draw: Callable[[Objective], Cotangents],
     times: int,
     size: int | None,
 ) -> Named:
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        totals = squares(view, draw(view), size)
-    return view.result({name: t / times for name, t in totals.items()})
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        totals = squares(objective, draw(objective), size)
+    return objective.result({name: t / times for name, t in totals.items()})
 
 
-def _basis(view: View) -> Cotangents:
-    head, count = head_of(view.recipe.loss), math.prod(view.output)
-    units = torch.eye(count, dtype=view.dtype, device=view.device).reshape(1, count, *view.output)
+def _basis(objective: Objective) -> Cotangents:
+    head, count = loss_curvature_of(objective.recipe.loss), math.prod(objective.output)
+    units = torch.eye(count, dtype=objective.dtype, device=objective.device).reshape(1, count, *objective.output)
     return Cotangents(lambda z, y, noise: head.root(z, y, units.expand(len(z), *units.shape[1:])), count)
 
 
-def _keyed(seed: int, what: str, count: int, draw: Draw) -> Callable[[View], Cotangents]:
+def _keyed(seed: int, what: str, count: int, draw: Draw) -> Callable[[Objective], Cotangents]:
     if count < 1:
         raise BadInput(f"at least one draw per example is needed, got {count}")
 
-    def of(view: View) -> Cotangents:
-        head, each = head_of(view.recipe.loss), math.prod(view.output)
+    def of(objective: Objective) -> Cotangents:
+        head, each = loss_curvature_of(objective.recipe.loss), math.prod(objective.output)
 
         def noise(ids: Tensor) -> Tensor:
             # Half a step off zero: a uniform of exactly 0 would be an infinite normal draw.
-            whole = keyed_integers(seed_of(seed, what), 0, ids, count * each).reshape(len(ids), count, *view.output)
-            return ((whole.double() + 0.5) / 2**31).to(view.dtype)
+            whole = keyed_integers(seed_of(seed, what), 0, ids, count * each).double()
+            return ((whole + 0.5) / 2**31).to(objective.dtype).reshape(len(ids), count, *objective.output)
 
         return Cotangents(lambda z, y, u: draw(head, z, y, u), count, noise)
 

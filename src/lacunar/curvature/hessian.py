@@ -12,9 +12,9 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.named import Mask, Named
 from lacunar.core.rng import generator_of
 from lacunar.curvature import ggn
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import batch_of
 from lacunar.curvature.piecewise import piecewise_linear
-from lacunar.curvature.view import View
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
@@ -52,26 +52,26 @@ class Operator:
     recipe: Recipe
     mask: Mask | None = None
     size: int | None = None
-    _view: View = field(init=False, repr=False)
+    _objective: Objective = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_view", View.of(self.model, self.examples, self.recipe, self.mask))
+        object.__setattr__(self, "_objective", Objective.of(self.model, self.examples, self.recipe, self.mask))
 
     def __call__(self, v: Mapping[str, Tensor]) -> Named:
-        view = self._view
-        direction, totals = view.tangent(v), view.zeros()
-        with view.open():
-            for batch in view.batches(self.size or batch_of(view)):
-                for name, part in product(view, batch, direction).items():
+        objective = self._objective
+        direction, totals = objective.tangent(v), objective.zeros()
+        with objective.open():
+            for batch in objective.batches(self.size or batch_of(objective)):
+                for name, part in product(objective, batch, direction).items():
                     totals[name] += part
-        return view.result(totals)
+        return objective.result(totals)
 
 
-def product(view: View, batch: Batch, direction: Named) -> Named:
+def product(objective: Objective, batch: Batch, direction: Named) -> Named:
     """The Hessian of the summed loss of one prepared batch times ``direction``."""
     # Reverse over reverse: measured faster on a CPU than both mixed orders, and it needs no forward-mode formulas.
-    leaves = {name: w.detach().requires_grad_() for name, w in view.weights.items()}
-    loss = view.losses(leaves, batch).sum()
+    leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
+    loss = objective.losses(leaves, batch).sum()
     first = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
     slope = sum((g * direction[name]).sum() for name, g in zip(leaves, first, strict=True))
     assert isinstance(slope, Tensor)
@@ -92,15 +92,15 @@ def exact_diagonal(
     Raises:
         NotApplicable: the net is curved and more than 1,000 weights are selected.
     """
-    view = View.of(model, examples, recipe, mask)
-    with view.open():
-        flat = piecewise_linear(view)
+    objective = Objective.of(model, examples, recipe, mask)
+    with objective.open():
+        flat = piecewise_linear(objective)
     if flat:
         value = ggn.exact_diagonal(model, examples, recipe, mask, size)
         return Estimate(
             value, None, "exact: the Gauss-Newton diagonal, which is the Hessian's in a piecewise linear net"
         )
-    width = len(view.vector(view.weights))
+    width = len(objective.vector(objective.weights))
     if width > DENSE_WEIGHTS:
         raise NotApplicable(
             f"the net is not piecewise linear, and the exact Hessian diagonal of {width} weights would take as many "
@@ -108,9 +108,11 @@ def exact_diagonal(
             "diagonal"
         )
     operator = Operator(model, examples, recipe, mask, size)
-    units = torch.eye(width, dtype=view.dtype, device=view.device)
-    entries = torch.stack([view.vector(operator(_keyed(view, unit)))[i] for i, unit in enumerate(units)])
-    return Estimate(view.result(_keyed(view, entries)), None, f"exact: {width} Hessian products, the net is curved")
+    units = torch.eye(width, dtype=objective.dtype, device=objective.device)
+    entries = torch.stack([objective.vector(operator(_keyed(objective, unit)))[i] for i, unit in enumerate(units)])
+    return Estimate(
+        objective.result(_keyed(objective, entries)), None, f"exact: {width} Hessian products, the net is curved"
+    )
 
 
 def hutchinson(
@@ -135,12 +137,12 @@ def hutchinson(
     if probes < 2:
         raise BadInput(f"hutchinson needs at least 2 probes to tell its own error, got {probes}")
     operator = Operator(model, examples, recipe, mask, size)
-    view = operator._view
-    mean, spread = view.zeros(), view.zeros()
+    objective = operator._objective
+    mean, spread = objective.zeros(), objective.zeros()
     generator = generator_of(seed, "hutchinson")
     for count in range(1, probes + 1):
-        signs = {n: _signs(w, generator) for n, w in view.weights.items()}
-        products = operator(view.result(signs))
+        signs = {n: _signs(w, generator) for n, w in objective.weights.items()}
+        products = operator(objective.result(signs))
         for name, total in mean.items():
             drawn = signs[name].double() * products[name].double()
             gap = drawn - total
@@ -148,12 +150,12 @@ def hutchinson(
             spread[name] += gap * (drawn - total)
     error = {name: (s / (probes - 1) / probes).sqrt() for name, s in spread.items()}
     note = f"Hutchinson's estimate from {probes} probes; entries can be negative"
-    return Estimate(view.result(mean), view.result(error), note)
+    return Estimate(objective.result(mean), objective.result(error), note)
 
 
 def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
 
 
-def _keyed(view: View, vector: Tensor) -> Named:
-    return view.result(view.spread(vector))
+def _keyed(objective: Objective, vector: Tensor) -> Named:
+    return objective.result(objective.spread(vector))

@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from lacunar.curvature.view import View
+from lacunar.curvature.objective import Objective
 
 
 def _names(text: str) -> frozenset[str]:
@@ -42,17 +42,17 @@ PRODUCTS = _names(
 """Linear in each input while the others are held: allowed when no two inputs share a weight."""
 
 
-def piecewise_linear(view: View) -> bool:
+def piecewise_linear(objective: Objective) -> bool:
     """Whether the logits are piecewise linear in each weight tensor while all others are held.
 
     Then the Hessian of any smooth loss of the logits and its Gauss-Newton matrix agree on the block of each weight
     tensor, hence on the diagonal. Decided by a walk over the operations that made the logits of one example: sums,
     views, pools, rectifiers pass; products pass when their factors depend on different weights, which excludes tied
-    weights, attention and gates. An operation that is not known counts as curved. Call inside ``view.open()``.
+    weights, attention and gates. An operation that is not known counts as curved. Call inside ``objective.open()``.
     """
-    one = next(view.batches(1))
-    leaves = {name: w.detach().requires_grad_() for name, w in view.weights.items()}
-    return _weights_below(view.logits(leaves, one.x).grad_fn) is not None
+    one = next(objective.batches(1))
+    leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
+    return _weights_below(objective.logits(leaves, one.x).grad_fn) is not None
 
 
 def _weights_below(root: object) -> frozenset[int] | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.weights import load_tensors, save_tensors
-from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows
+from lacunar.exact_unlearners._linear import Array, ConvexLoss, Labels, Rows
 from lacunar.unlearning.certificate import Budget, Release, verify
 
 FORMAT = "lacunar-certified-linear-1"
@@ -40,7 +40,7 @@ class State:
         width: columns of the input, the constant one not counted.
     """
 
-    objective: Objective
+    objective: ConvexLoss
     theta: Array
     ids: Labels
     classes: int
@@ -129,7 +129,7 @@ def _state(content: Mapping[str, Any], tensors: Mapping[str, Tensor], record: tu
     shapes = (theta.shape, x.shape, arrays["free"].shape, arrays["ids"].shape)
     if shapes != (arrays["b"].shape, (len(y), len(theta)), (len(theta),), y.shape):
         raise ValueError(f"arrays of shapes {shapes} do not fit one another")
-    objective = Objective(x, y, content["l2"], arrays["b"], arrays["free"])
+    objective = ConvexLoss(x, y, content["l2"], arrays["b"], arrays["free"])
     return State(
         objective,
         theta,

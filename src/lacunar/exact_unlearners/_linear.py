@@ -27,7 +27,7 @@ SMALLEST_STEP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class ConvexLoss:
     r""":math:`L_b(\theta) = \sum_n \ell(x_n^\top \theta, y_n) + \frac{\lambda}{2}\|\theta\|^2 + b^\top\theta`.
 
     Attributes:
@@ -76,13 +76,13 @@ class Objective:
         found = inverse.cg(matrix, right, self.l2, diagonal=diagonal, rtol=CG_RTOL, max_iter=CG_STEPS)
         return found.x["theta"].numpy()
 
-    def without_columns(self, columns: Any) -> Objective:
+    def without_columns(self, columns: Any) -> ConvexLoss:
         """The same objective with these columns set to 0 in every row."""
         free = self.free.copy()
         free[columns] = False
         return replace(self, x=_scaled(self.x, free.astype(np.float64)), free=free)
 
-    def edited(self, gone: NDArray[np.bool_], new: tuple[Rows, Labels] | None) -> Objective:
+    def edited(self, gone: NDArray[np.bool_], new: tuple[Rows, Labels] | None) -> ConvexLoss:
         """The objective without the rows ``gone``, and with others at the end."""
         left, y = self.x[~gone], self.y[~gone]
         if new is None:
@@ -94,7 +94,7 @@ class Objective:
         return replace(self, x=np.concatenate([left, dense]), y=np.concatenate([y, new[1]]))
 
 
-def newton(objective: Objective, theta: Array, goal: float, most: int) -> tuple[Array, float]:
+def newton(objective: ConvexLoss, theta: Array, goal: float, most: int) -> tuple[Array, float]:
     """Newton steps until the gradient norm is ``goal``, at most ``most``; the weights and the norm reached."""
     theta = np.where(objective.free[:, None], theta, objective.start())
     gradient = objective.gradient(theta)

@@ -20,7 +20,7 @@ from lacunar.data.examples import Examples, Source
 from lacunar.data.ids import Ids, as_ids
 from lacunar.exact_unlearners import _file
 from lacunar.exact_unlearners._file import State
-from lacunar.exact_unlearners._linear import Array, Labels, Objective, Rows, check_rows, newton, rows_of
+from lacunar.exact_unlearners._linear import Array, ConvexLoss, Labels, Rows, check_rows, newton, rows_of
 from lacunar.training import forward
 from lacunar.unlearning.certificate import Budget, Release, noise_for, objective_factor, residual
 from lacunar.unlearning.exact import ExactUnlearner
@@ -96,7 +96,7 @@ class CertifiedLinear(ExactUnlearner):
         else:
             sigma = objective_factor(self.delta) * beta / self.epsilon
             b = sigma * numpy_generator(seed, "objective").standard_normal(shape)
-        objective = Objective(x, y, self.l2, b, np.ones(shape[0], dtype=bool))
+        objective = ConvexLoss(x, y, self.l2, b, np.ones(shape[0], dtype=bool))
         theta, reached = _trained(objective, np.zeros(shape))
         budget = Budget(self.epsilon, self.delta)
         entry = Release("fit", (), (), (), reached, EXACT * len(y), sigma, 0.0, 0.0, budget.left)
@@ -232,7 +232,7 @@ class CertifiedLinear(ExactUnlearner):
         check_rows(x, width)
         return rows_of(x, self.bias), y.numpy()
 
-    def _solved(self, before: State, objective: Objective) -> _Solved:
+    def _solved(self, before: State, objective: ConvexLoss) -> _Solved:
         theta, reached = newton(objective, before.theta, before.beta, EDIT_STEPS)
         try:
             if not reached <= before.beta:
@@ -273,7 +273,7 @@ class _Solved(NamedTuple):
     budget: Budget
 
 
-def _trained(objective: Objective, start: Array) -> tuple[Array, float]:
+def _trained(objective: ConvexLoss, start: Array) -> tuple[Array, float]:
     theta, reached = newton(objective, start, EXACT * len(objective), TRAINING_STEPS)
     if not reached <= EXACT * len(objective):
         raise Diverged(f"training stopped at a gradient norm of {reached:.3g}, above {EXACT:g} per example; raise l2")

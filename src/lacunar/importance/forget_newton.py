@@ -9,7 +9,7 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
 from lacunar.curvature import ggn
-from lacunar.curvature.steps import edit_gradient, penalty
+from lacunar.curvature.newton import edit_gradient, penalty
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -17,7 +17,7 @@ from lacunar.sparsity.score import Basis, Score
 class ForgetNewton(Score):
     r""":math:`G_i^2 / (C_{ii} + \lambda + n\mu)`, twice the predicted decrease of the loss after the edit.
 
-    G is the gradient of the edit (:func:`lacunar.curvature.steps.edit_gradient`), C the Gauss-Newton matrix of the n
+    G is the gradient of the edit (:func:`lacunar.curvature.newton.edit_gradient`), C the Gauss-Newton matrix of the n
     rows that stay, :math:`\lambda = n \cdot` weight decay of the recipe; all in sum scale.
 
     Attributes:

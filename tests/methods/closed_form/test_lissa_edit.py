@@ -7,7 +7,7 @@ import torch
 
 from lacunar.core import named
 from lacunar.core.errors import NotApplicable
-from lacunar.curvature import steps
+from lacunar.curvature import newton
 from lacunar.methods.closed_form.lissa_edit import LissaEdit
 from tests.methods import edited
 from tests.oracles import curvature as oracle
@@ -19,8 +19,8 @@ def taken(problem, model) -> torch.Tensor:
 
 def test_it_takes_the_newton_step():
     problem = edited.relabelled()
-    system = steps.System(problem.model, problem.edited, problem.recipe)
-    gradient = steps.edit_gradient(problem.model, problem.forget, problem.corrected, problem.recipe)
+    system = newton.NewtonSystem(problem.model, problem.edited, problem.recipe)
+    gradient = newton.edit_gradient(problem.model, problem.forget, problem.corrected, problem.recipe)
     outcome = LissaEdit(damping=1.0, max_iter=500, rtol=0.01)(problem)
     wanted = named.flat(system.solved(gradient, 1.0).x).double()
     assert float((taken(problem, outcome.model) - wanted).norm() / wanted.norm()) < 0.03
@@ -43,7 +43,7 @@ def test_the_automatic_step_knows_the_largest_eigenvalue(masked):
     g = torch.Generator().manual_seed(0)
     some = {name: torch.rand(w.shape, generator=g) < 0.5 for name, w in named.weights(problem.model).items()}
     mask = some if masked else None
-    system = steps.System(problem.model, problem.edited, problem.recipe, mask)
+    system = newton.NewtonSystem(problem.model, problem.edited, problem.recipe, mask)
     matrix = oracle.dense_ggn(problem.model, problem.edited, problem.recipe)
     inside = slice(None) if mask is None else named.flat(mask)
     largest = float(torch.linalg.eigvalsh(matrix[inside][:, inside])[-1])
@@ -52,8 +52,8 @@ def test_the_automatic_step_knows_the_largest_eigenvalue(masked):
 
 def test_a_matrix_of_zeros_has_no_largest_eigenvalue(monkeypatch):
     problem = edited.relabelled()
-    monkeypatch.setattr(steps.ggn, "Operator", lambda *_: lambda v: named.scale(v, 0.0))
-    assert LissaEdit()._sharpest(steps.System(problem.model, problem.edited, problem.recipe)) == 0.0
+    monkeypatch.setattr(newton.ggn, "Operator", lambda *_: lambda v: named.scale(v, 0.0))
+    assert LissaEdit()._sharpest(newton.NewtonSystem(problem.model, problem.edited, problem.recipe)) == 0.0
 
 
 @pytest.mark.parametrize("step", [10.0, 1e-9])

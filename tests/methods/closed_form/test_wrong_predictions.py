@@ -10,7 +10,7 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.curvature import steps
+from lacunar.curvature import newton
 from lacunar.data.examples import Examples
 from lacunar.methods.closed_form._wrong_predictions import of_errors
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
@@ -30,9 +30,9 @@ def wrong_by_hand(model: nn.Module, problem: Problem) -> dict[int, int]:
 
 
 def given_to_gradient(monkeypatch) -> list[tuple[Examples, Examples]]:
-    seen, original = [], steps.edit_gradient
+    seen, original = [], newton.edit_gradient
     monkeypatch.setattr(
-        steps, "edit_gradient", lambda m, z, after, *a: seen.append((z, after)) or original(m, z, after, *a)
+        newton, "edit_gradient", lambda m, z, after, *a: seen.append((z, after)) or original(m, z, after, *a)
     )
     return seen
 

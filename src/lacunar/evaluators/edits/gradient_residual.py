@@ -13,7 +13,7 @@ from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
 from lacunar.core.measurement import Measure, Measurement
-from lacunar.curvature import steps
+from lacunar.curvature import newton
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ class GradientResidual(Evaluator):
 
 def _residual(trial: Trial) -> float:
     problem = trial.outcome.problem
-    return named.norm(steps.full_gradient(trial.outcome.model, problem.edited, problem.recipe, trial.outcome.mask))
+    return named.norm(newton.full_gradient(trial.outcome.model, problem.edited, problem.recipe, trial.outcome.mask))

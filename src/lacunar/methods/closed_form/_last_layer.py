@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from lacunar.core import named
-from lacunar.curvature.trunk import Trunk
+from lacunar.curvature.last_layer import LastLayer
 from lacunar.data import corrections
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
@@ -19,23 +19,21 @@ def on_head(method: Method, model: nn.Module, problem: Problem) -> nn.Module:
 
     Each row goes through the layers below once; rows with corrected labels only are not passed again.
     """
-    trunk = Trunk.of(model, problem.recipe)
-    forget, corrected = trunk.features(problem.forget), problem.corrected
+    last = LastLayer.of(model, problem.recipe)
+    forget, corrected = last.features(problem.forget), problem.corrected
     after = None
     if corrected is not None and len(corrected):
         before = problem.forget.where(corrected.ids)
         same = corrections.same_inputs(before, corrected)
-        after = forget.where(corrected.ids).labelled(corrected.y) if same else trunk.features(corrected)
-    retain = trunk.features(problem.retain) if len(problem.retain) else forget.take(forget.ids[:0])
-    head = copy.deepcopy(trunk.head)
+        after = forget.where(corrected.ids).labelled(corrected.y) if same else last.features(corrected)
+    retain = last.features(problem.retain) if len(problem.retain) else forget.take(forget.ids[:0])
+    head = copy.deepcopy(last.head)
     free = problem.movable(model)
-    where = (
-        None if free is None else {part: free[f"{trunk.name}.{part}".lstrip(".")] for part in named.parameters(head)}
-    )
+    where = None if free is None else {part: free[f"{last.name}.{part}".lstrip(".")] for part in named.parameters(head)}
     small = replace(
-        problem, model=head, retain=retain, forget=forget, corrected=after, recipe=trunk.alone(), mask=None, where=where
+        problem, model=head, retain=retain, forget=forget, corrected=after, recipe=last.alone(), mask=None, where=where
     )
     for part, value in named.weights(method.unlearn(head, small)).items():
-        named.write(model, {f"{trunk.name}.{part}".lstrip("."): value})
-    problem.run.notes.append(f"only the head {trunk.name!r} was updated, on features that were computed once")
+        named.write(model, {f"{last.name}.{part}".lstrip("."): value})
+    problem.run.notes.append(f"only the head {last.name!r} was updated, on features that were computed once")
     return model

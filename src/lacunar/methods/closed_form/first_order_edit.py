@@ -9,7 +9,7 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.curvature import steps
+from lacunar.curvature import newton
 from lacunar.methods.closed_form._last_layer import on_head
 from lacunar.methods.closed_form._sample import subset
 from lacunar.unlearning.method import Method
@@ -48,11 +48,11 @@ class FirstOrderEdit(Method):
             return on_head(replace(self, head_only=False), model, problem)
         free, recipe = problem.movable(model), problem.recipe
         if self.gradient == "full":
-            gradient = steps.full_gradient(model, problem.edited, recipe, free)
+            gradient = newton.full_gradient(model, problem.edited, recipe, free)
         else:
-            gradient = steps.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
-        lengths = steps.step_lengths(model, gradient) if self.tau == "auto" else [self.tau]
+            gradient = newton.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
+        lengths = newton.step_lengths(model, gradient) if self.tau == "auto" else [self.tau]
         updates = ((tau, named.scale(gradient, -tau)) for tau in lengths)
-        tau, update = steps.least(model, subset(problem.edited, problem.seed), recipe, updates, free)
+        tau, update = newton.least(model, subset(problem.edited, problem.seed), recipe, updates, free)
         problem.run.notes.append(f"one gradient step of length tau={tau:.3g}, {len(lengths)} tried")
         return problem.move(model, update)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lacunar.core import named
-from lacunar.curvature import steps
-from lacunar.curvature.lissa import Lissa
+from lacunar.curvature import newton
+from lacunar.curvature.solvers.lissa import Lissa
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
@@ -31,7 +31,8 @@ class LissaEdit(Method):
         damping: :math:`\mu` per example, so that :math:`\alpha = \bar c\,(n\mu + \lambda)`, :math:`\bar c` as below.
         normalisation: "data" scales a batch up to all n rows, :math:`\bar c = 1`; "batch" does not,
             :math:`\bar c = B/n`.
-        curvature, batch_size, max_iter, patience, repetitions, rtol: see :class:`lacunar.curvature.lissa.Lissa`.
+        curvature, batch_size, max_iter, patience, repetitions, rtol: see
+            :class:`lacunar.curvature.solvers.lissa.Lissa`.
 
     Departures from the paper: "auto", "data" and the Gauss-Newton matrix are the defaults; a run that has not converged
     is refused; the last partial batch is used.
@@ -53,11 +54,11 @@ class LissaEdit(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         data, recipe, free = problem.edited, problem.recipe, problem.movable(model)
         share = 1.0 if self.normalisation == "data" else 1.0 / data.steps(self.batch_size)
-        system = steps.System(model, data, recipe, free, self.curvature)
+        system = newton.NewtonSystem(model, data, recipe, free, self.curvature)
         alpha = share * system.alpha(self.damping)
         step = 1.0 / (share * self._sharpest(system) + alpha) if self.step == "auto" else self.step
         how = {f.name: getattr(self, f.name) for f in fields(Lissa) if f.name not in ("step", "damping")}
-        gradient = steps.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
+        gradient = newton.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
         solution = Lissa(step, alpha, **how).solve(model, data, recipe, gradient, free, problem.seed)
         problem.run.notes.append(
             f"{solution.iterations} batch products, relative residual {solution.residual:.1e}; effective step "
@@ -65,7 +66,7 @@ class LissaEdit(Method):
         )
         return problem.move(model, named.scale(solution.need(), -1.0))
 
-    def _sharpest(self, system: steps.System) -> float:
+    def _sharpest(self, system: newton.NewtonSystem) -> float:
         ones = {name: torch.ones_like(w) for name, w in named.weights(system.model).items()}
         times, v, found = system.operator, named.keep(ones, system.mask), 0.0
         for _ in range(POWER_STEPS):

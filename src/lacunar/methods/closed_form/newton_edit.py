@@ -10,9 +10,9 @@ from torch import nn
 from lacunar.core import named
 from lacunar.core.errors import BadInput, Diverged
 from lacunar.core.named import Named
-from lacunar.curvature import steps
+from lacunar.curvature import newton
 from lacunar.curvature.inverse import Solution
-from lacunar.curvature.steps import System
+from lacunar.curvature.newton import NewtonSystem
 from lacunar.methods.closed_form._last_layer import on_head
 from lacunar.methods.closed_form._sample import subset
 from lacunar.methods.closed_form._wrong_predictions import of_errors
@@ -86,7 +86,7 @@ class NewtonEdit(Method):
                 break
             gradient = self._gradient(model, now, step)
             free = now.movable(model)
-            system = System(model, now.edited, now.recipe, free, self.curvature, self.rtol, self.max_iter)
+            system = NewtonSystem(model, now.edited, now.recipe, free, self.curvature, self.rtol, self.max_iter)
             mu, solution = self._solution(system, now, gradient)
             problem.run.facts[PRODUCTS] = problem.run.facts.get(PRODUCTS, 0) + system.operator.made
             problem.move(model, named.scale(solution.x, -1.0))
@@ -99,23 +99,23 @@ class NewtonEdit(Method):
     def _gradient(self, model: nn.Module, problem: Problem, step: int) -> Named:
         free = problem.movable(model)
         if self.gradient == "full" or (step and self.iterate == "edit"):
-            gradient = steps.full_gradient(model, problem.edited, problem.recipe, free)
+            gradient = newton.full_gradient(model, problem.edited, problem.recipe, free)
         else:
-            gradient = steps.edit_gradient(model, problem.forget, problem.corrected, problem.recipe, free)
+            gradient = newton.edit_gradient(model, problem.forget, problem.corrected, problem.recipe, free)
         if bad := named.not_finite(gradient):
             raise Diverged(f"the gradient of the edit is not finite in {', '.join(bad)}")
         return gradient
 
-    def _solution(self, system: System, problem: Problem, gradient: Named) -> tuple[float, Solution]:
+    def _solution(self, system: NewtonSystem, problem: Problem, gradient: Named) -> tuple[float, Solution]:
         if self.damping != "auto":
             return self.damping, self._needed(system.solved(gradient, self.damping, self.solver))
         found = dict(system.grid(gradient, self.solver))
         updates = ((mu, named.scale(solution.x, -1.0)) for mu, solution in found.items())
         few = subset(problem.edited, problem.seed)
-        mu, _ = steps.least(system.model, few, problem.recipe, updates, system.mask)
+        mu, _ = newton.least(system.model, few, problem.recipe, updates, system.mask)
         return mu, self._needed(system.checked(gradient, mu, found[mu]) if self.solver == "cg" else found[mu])
 
-    def _cost(self, system: System) -> str:
+    def _cost(self, system: NewtonSystem) -> str:
         if self.solver == "cg":
             return f"{system.operator.made} curvature products (2 to 3 gradient passes each)"
         if self.solver == "diagonal":

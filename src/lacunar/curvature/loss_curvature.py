@@ -13,7 +13,7 @@ from lacunar.core.errors import NotApplicable, sample_of
 
 
 @dataclass(frozen=True)
-class Head:
+class LossCurvature:
     r"""The Hessian :math:`\Lambda = S S^\top` of a loss in the logits of one example.
 
     All three functions take ``z`` and ``y`` of ``n`` examples and act on ``[n, ..., *output]``: extra axes in the
@@ -31,18 +31,18 @@ class Head:
     sample: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def head_of(loss: str) -> Head:
+def loss_curvature_of(loss: str) -> LossCurvature:
     """The head of a loss named as in :data:`lacunar.training.forward.LOSSES`.
 
     Raises:
         NotApplicable: a loss whose curvature in the logits is not known here.
     """
-    if loss not in HEADS:
+    if loss not in LOSS_CURVATURES:
         raise NotApplicable(
-            f"the Gauss-Newton matrix of the loss {loss!r} is not known; it is for {sample_of(HEADS)}: "
+            f"the Gauss-Newton matrix of the loss {loss!r} is not known; it is for {sample_of(LOSS_CURVATURES)}: "
             "use the Hessian instead"
         )
-    return HEADS[loss]
+    return LOSS_CURVATURES[loss]
 
 
 def _share(z: Tensor, y: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ def _logistic_sample(z: Tensor, y: Tensor, u: Tensor) -> Tensor:
     return p - (u < p).to(p.dtype)
 
 
-HEADS: dict[str, Head] = {
-    "cross_entropy": Head(_softmax_curve, _softmax_root, _softmax_sample),
-    "binary_cross_entropy": Head(_logistic_curve, _logistic_root, _logistic_sample),
-    "squared_error": Head(
+LOSS_CURVATURES: dict[str, LossCurvature] = {
+    "cross_entropy": LossCurvature(_softmax_curve, _softmax_root, _softmax_sample),
+    "binary_cross_entropy": LossCurvature(_logistic_curve, _logistic_root, _logistic_sample),
+    "squared_error": LossCurvature(
         curve=lambda z, y, v: v, root=lambda z, y, r: r, sample=lambda z, y, u: torch.special.ndtri(u)
     ),
 }

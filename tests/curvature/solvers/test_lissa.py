@@ -5,7 +5,7 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import ggn, per_example
 from lacunar.curvature.inverse import cg
-from lacunar.curvature.lissa import Lissa
+from lacunar.curvature.solvers.lissa import Lissa
 from tests.curvature.nets import N, net, some
 from tests.curvature.test_inverse import dense_solution
 from tests.curvature.test_per_example import relative

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lacunar.core import named
 from lacunar.core.errors import Diverged, NotApplicable
-from lacunar.curvature import ggn, per_example, steps
+from lacunar.curvature import ggn, newton, per_example
 from lacunar.data import corrections
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
@@ -42,10 +42,10 @@ def test_a_label_edit_takes_one_pass_and_is_exact(name, monkeypatch):
     other = corrections.relabel(rows, {2: 1, 5: 2, 8: 0})
     wanted = edited(rows, other, PLAIN, model)
     calls = []
-    monkeypatch.setattr(steps, "weighted_sum", lambda *a, **k: calls.append(a))
-    found = steps.edit_gradient(model, rows, other, PLAIN)
+    monkeypatch.setattr(newton, "weighted_sum", lambda *a, **k: calls.append(a))
+    found = newton.edit_gradient(model, rows, other, PLAIN)
     assert close(found, wanted) and not calls
-    back = steps.edit_gradient(model, other, rows, PLAIN)
+    back = newton.edit_gradient(model, other, rows, PLAIN)
     assert close(named.add(found, back), named.scale(wanted, 0.0))
 
 
@@ -56,7 +56,7 @@ def test_one_pass_serves_every_loss(loss):
     rows = Examples.of(torch.randn(6, 3, dtype=torch.float64), torch.tensor([0.0, 1, 0, 1, 1, 0]).double())
     recipe = Recipe(loss=loss, weight_decay=0.0)
     other = rows.labelled(1 - rows.y)
-    assert close(steps.edit_gradient(model, rows, other, recipe), edited(rows, other, recipe, model))
+    assert close(newton.edit_gradient(model, rows, other, recipe), edited(rows, other, recipe, model))
 
 
 def test_labels_of_sequences_can_be_edited():
@@ -68,29 +68,29 @@ def test_labels_of_sequences_can_be_edited():
     changed = y.clone()
     changed[:, 0] = (changed[:, 0] + 1) % 3
     other = rows.labelled(changed)
-    assert close(steps.edit_gradient(model, rows, other, PLAIN), edited(rows, other, PLAIN, model))
+    assert close(newton.edit_gradient(model, rows, other, PLAIN), edited(rows, other, PLAIN, model))
 
 
 def test_features_deletions_and_mixtures():
     model, rows, _ = nets.net("mlp")
     zeroed = corrections.zero_features(rows, [1, 3])
-    assert close(steps.edit_gradient(model, rows, zeroed, PLAIN), edited(rows, zeroed, PLAIN, model))
+    assert close(newton.edit_gradient(model, rows, zeroed, PLAIN), edited(rows, zeroed, PLAIN, model))
     nothing = rows.take(torch.zeros(0, dtype=torch.int64))
     gone = named.scale(summed(model, rows, PLAIN), -1.0)
-    assert close(steps.edit_gradient(model, rows, None, PLAIN), gone)
-    assert close(steps.edit_gradient(model, rows, nothing, PLAIN), gone)
+    assert close(newton.edit_gradient(model, rows, None, PLAIN), gone)
+    assert close(newton.edit_gradient(model, rows, nothing, PLAIN), gone)
     some = corrections.relabel(rows, {2: 1}).where([2, 5])
     wanted = named.add(
         edited(rows.where([2]), some.where([2]), PLAIN, model), summed(model, rows.without([2, 5]), PLAIN), -1
     )
-    assert close(steps.edit_gradient(model, rows, some, PLAIN), wanted)
+    assert close(newton.edit_gradient(model, rows, some, PLAIN), wanted)
 
 
 @pytest.mark.parametrize("name", ["mlp", "residual"])
 def test_an_edit_that_changes_nothing_is_exactly_zero(name):
     # Public code takes the retained set for corrected rows, averages, and trains in between.
     model, rows, recipe = nets.net(name)
-    found = steps.edit_gradient(model, rows, rows.take(torch.arange(6, -1, -1)), recipe)
+    found = newton.edit_gradient(model, rows, rows.take(torch.arange(6, -1, -1)), recipe)
     assert all(not g.any() for g in found.values())
 
 
@@ -98,10 +98,10 @@ def test_the_penalty_shrinks_with_the_number_of_rows_and_is_no_norm():
     model, rows, _ = nets.net("mlp")
     recipe = Recipe(weight_decay=0.1)
     wanted = named.add(named.scale(summed(model, rows, recipe), -1.0), named.weights(model), -7 * 0.1)
-    assert close(steps.edit_gradient(model, rows, None, recipe), wanted)
+    assert close(newton.edit_gradient(model, rows, None, recipe), wanted)
     full = named.add(summed(model, rows, recipe), named.weights(model), 7 * 0.1)
-    assert close(steps.full_gradient(model, rows, recipe), full)
-    assert steps.penalty(recipe, 7) == pytest.approx(0.7)
+    assert close(newton.full_gradient(model, rows, recipe), full)
+    assert newton.penalty(recipe, 7) == pytest.approx(0.7)
 
 
 def test_masks_cut_gradients():
@@ -109,9 +109,9 @@ def test_masks_cut_gradients():
     mask = nets.some(model)
     other = corrections.relabel(rows, {2: 1})
     for whole, cut in (
-        (steps.edit_gradient(model, rows, other, recipe), steps.edit_gradient(model, rows, other, recipe, mask)),
-        (steps.edit_gradient(model, rows, None, recipe), steps.edit_gradient(model, rows, None, recipe, mask)),
-        (steps.full_gradient(model, rows, recipe), steps.full_gradient(model, rows, recipe, mask)),
+        (newton.edit_gradient(model, rows, other, recipe), newton.edit_gradient(model, rows, other, recipe, mask)),
+        (newton.edit_gradient(model, rows, None, recipe), newton.edit_gradient(model, rows, None, recipe, mask)),
+        (newton.full_gradient(model, rows, recipe), newton.full_gradient(model, rows, recipe, mask)),
     ):
         assert close(cut, named.keep(whole, mask))
 
@@ -140,8 +140,8 @@ def dense_solution(model, rows, recipe, gradient, damping, mask, curvature):
 def test_newton_systems_are_solved(curvature, damping, solver, masked):
     model, rows, recipe = nets.net("gelu")
     mask = nets.some(model) if masked else None
-    gradient = steps.edit_gradient(model, rows, None, recipe, mask)
-    system = steps.System(model, rows, recipe, mask, curvature, rtol=1e-11, max_iter=500)
+    gradient = newton.edit_gradient(model, rows, None, recipe, mask)
+    system = newton.NewtonSystem(model, rows, recipe, mask, curvature, rtol=1e-11, max_iter=500)
     found = system.solved(gradient, damping, solver)
     assert found.converged
     assert close(found.x, dense_solution(model, rows, recipe, gradient, damping, mask, curvature), 1e-8)
@@ -152,18 +152,18 @@ def test_newton_systems_are_solved(curvature, damping, solver, masked):
 )
 def test_the_grid_is_each_damping_by_itself(curvature, solver):
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
-    system = steps.System(model, rows, recipe, None, curvature, rtol=1e-10, max_iter=500)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
+    system = newton.NewtonSystem(model, rows, recipe, None, curvature, rtol=1e-10, max_iter=500)
     found = dict(system.grid(gradient, solver))
-    assert 10.0 in found and (curvature == "hessian" or set(found) == set(steps.DAMPINGS))
+    assert 10.0 in found and (curvature == "hessian" or set(found) == set(newton.DAMPINGS))
     for mu, solution in found.items():
         assert close(solution.x, dense_solution(model, rows, recipe, gradient, mu, None, curvature), 1e-6)
 
 
 def test_products_are_counted_for_the_whole_grid():
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
-    system = steps.System(model, rows, recipe, rtol=1e-6, max_iter=500)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
+    system = newton.NewtonSystem(model, rows, recipe, rtol=1e-6, max_iter=500)
     found = dict(system.grid(gradient))
     assert system.operator.made == found[1e-3].iterations > found[10.0].iterations > 0
     system.checked(gradient, 10.0, found[10.0])
@@ -172,8 +172,8 @@ def test_products_are_counted_for_the_whole_grid():
 
 def test_a_solution_of_the_grid_is_measured_and_found_again_if_it_had_drifted():
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
-    system = steps.System(model, rows, recipe, rtol=1e-6, max_iter=500)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
+    system = newton.NewtonSystem(model, rows, recipe, rtol=1e-6, max_iter=500)
     good = dict(system.grid(gradient))[0.1]
     kept = system.checked(gradient, 0.1, good)
     assert kept.x is good.x and 0 < kept.residual <= 2e-6 and kept.iterations == good.iterations + 1
@@ -184,45 +184,47 @@ def test_a_solution_of_the_grid_is_measured_and_found_again_if_it_had_drifted():
 
 def test_a_grid_without_a_solution_is_an_error():
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
     with pytest.raises(NotApplicable, match="was not solved"):
-        steps.System(model, rows, recipe, rtol=1e-14, max_iter=1).grid(gradient)
+        newton.NewtonSystem(model, rows, recipe, rtol=1e-14, max_iter=1).grid(gradient)
     named.write(model, named.scale(named.weights(model), 30.0))
     with pytest.raises(NotApplicable, match=r"indefinite|positive definite"):
-        steps.System(model, rows, replace(recipe, weight_decay=0.0), None, "hessian").solved(gradient, 0.0, "cholesky")
+        newton.NewtonSystem(model, rows, replace(recipe, weight_decay=0.0), None, "hessian").solved(
+            gradient, 0.0, "cholesky"
+        )
 
 
 def test_a_block_is_for_few_weights(monkeypatch):
     model, rows, recipe = nets.net("mlp")
-    monkeypatch.setattr(steps, "DIRECT", 10)
+    monkeypatch.setattr(newton, "DIRECT", 10)
     with pytest.raises(NotApplicable, match='at most 10 weights, not 79; use "cg"'):
-        steps.System(model, rows, recipe).solved(named.weights(model), 0.1, "cholesky")
+        newton.NewtonSystem(model, rows, recipe).solved(named.weights(model), 0.1, "cholesky")
 
 
 def test_a_grid_stores_what_all_dampings_share_once(monkeypatch):
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
     for solver, made in (("cholesky", "dense"), ("woodbury", "root")):
         calls, original = [], getattr(ggn, made)
         monkeypatch.setattr(ggn, made, lambda *a, _calls=calls, _original=original: _calls.append(a) or _original(*a))
-        assert len(steps.System(model, rows, recipe).grid(gradient, solver)) == len(steps.DAMPINGS)
+        assert len(newton.NewtonSystem(model, rows, recipe).grid(gradient, solver)) == len(newton.DAMPINGS)
         assert len(calls) == 1
 
 
 def test_the_hessian_has_no_root():
     model, rows, recipe = nets.net("mlp")
     with pytest.raises(NotApplicable, match='needs a root of the matrix, which the Hessian has not; use "cg"'):
-        steps.System(model, rows, recipe, None, "hessian").solved(named.weights(model), 0.1, "woodbury")
+        newton.NewtonSystem(model, rows, recipe, None, "hessian").solved(named.weights(model), 0.1, "woodbury")
 
 
 def test_the_diagonal_control_divides_by_the_diagonal():
     model, rows, recipe = nets.net("mlp")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
-    found = steps.System(model, rows, recipe).solved(gradient, 0.5, "diagonal")
+    gradient = newton.edit_gradient(model, rows, None, recipe)
+    found = newton.NewtonSystem(model, rows, recipe).solved(gradient, 0.5, "diagonal")
     diagonal = ggn.diagonal(model, rows, recipe)
     alpha = len(rows) * (recipe.weight_decay + 0.5)
     assert close(found.x, {name: g / (diagonal[name] + alpha) for name, g in gradient.items()})
-    assert len(steps.System(model, rows, recipe).grid(gradient, "diagonal")) == len(steps.DAMPINGS)
+    assert len(newton.NewtonSystem(model, rows, recipe).grid(gradient, "diagonal")) == len(newton.DAMPINGS)
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["corrected", "deleted"])
@@ -240,40 +242,40 @@ def test_one_step_on_a_quadratic_is_the_retrained_solution(deleted):
     forget = train.where(range(6))
     corrected = None if deleted else corrections.zero_features(forget, [2])
     after = train.without(range(6)) if deleted else train.without(range(6)) + corrected
-    gradient = steps.edit_gradient(model, forget, corrected, recipe)
-    step = steps.System(model, after, recipe, rtol=1e-12).solved(gradient, 0.0).x
+    gradient = newton.edit_gradient(model, forget, corrected, recipe)
+    step = newton.NewtonSystem(model, after, recipe, rtol=1e-12).solved(gradient, 0.0).x
     assert torch.allclose(model.weight - step["weight"], ridge(after).T, atol=1e-8)
 
 
 def test_the_scale_is_that_of_the_sum_whatever_the_batch(monkeypatch):
     # Traps 2 and 3: a dropped last batch, and damping that depends on the batch size.
     model, rows, recipe = nets.net("residual")
-    gradient = steps.edit_gradient(model, rows, None, recipe)
-    whole = steps.System(model, rows, recipe, rtol=1e-10).solved(gradient, 0.1).x
-    for module in (steps, per_example):
-        monkeypatch.setattr(module, "batch_of", lambda view: 3)
-    monkeypatch.setattr("lacunar.curvature.ggn.batch_of", lambda view: 3)
-    assert close(steps.edit_gradient(model, rows, None, recipe), gradient)
-    assert close(steps.System(model, rows, recipe, rtol=1e-10).solved(gradient, 0.1).x, whole)
+    gradient = newton.edit_gradient(model, rows, None, recipe)
+    whole = newton.NewtonSystem(model, rows, recipe, rtol=1e-10).solved(gradient, 0.1).x
+    for module in (newton, per_example):
+        monkeypatch.setattr(module, "batch_of", lambda objective: 3)
+    monkeypatch.setattr("lacunar.curvature.ggn.batch_of", lambda objective: 3)
+    assert close(newton.edit_gradient(model, rows, None, recipe), gradient)
+    assert close(newton.NewtonSystem(model, rows, recipe, rtol=1e-10).solved(gradient, 0.1).x, whole)
     twice = Examples.of(torch.cat([rows.x] * 2), torch.cat([rows.y] * 2))
     doubled = named.scale(gradient, 2.0)
-    assert close(steps.System(model, twice, recipe, rtol=1e-10).solved(doubled, 0.1).x, whole)
+    assert close(newton.NewtonSystem(model, twice, recipe, rtol=1e-10).solved(doubled, 0.1).x, whole)
 
 
 def test_the_least_loss_is_found_and_the_model_left_alone():
     model, rows, recipe = nets.net("mlp")
     before = named.weights(model)
-    downhill = named.scale(steps.full_gradient(model, rows, recipe), -0.02)
+    downhill = named.scale(newton.full_gradient(model, rows, recipe), -0.02)
     updates = [("up", named.scale(downhill, -1.0)), ("down", downhill), ("off", named.scale(downhill, float("nan")))]
-    label, update = steps.least(model, rows, recipe, updates)
+    label, update = newton.least(model, rows, recipe, updates)
     assert label == "down" and close(update, downhill)
     assert named.digest(named.weights(model)) == named.digest(before)
     with pytest.raises(Diverged, match="finite loss"):
-        steps.least(model, rows, recipe, updates[2:])
+        newton.least(model, rows, recipe, updates[2:])
 
 
 def test_step_lengths_span_the_weights():
     model, _, _ = nets.net("mlp")
-    lengths = steps.step_lengths(model, named.weights(model))
+    lengths = newton.step_lengths(model, named.weights(model))
     assert lengths[0] == pytest.approx(1e-4) and lengths[1] / lengths[0] == pytest.approx(1.6) and lengths[-1] > 5
-    assert steps.step_lengths(model, named.scale(named.weights(model), 0.0)) == [0.0]
+    assert newton.step_lengths(model, named.scale(named.weights(model), 0.0)) == [0.0]

@@ -9,8 +9,8 @@ from lacunar.catalog.registry import find
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import fisher, ggn, hessian, per_example
-from lacunar.curvature.heads import head_of
-from lacunar.curvature.view import View
+from lacunar.curvature.loss_curvature import loss_curvature_of
+from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Examples
 from lacunar.data.stream import Stream
 from lacunar.training.recipe import Recipe
@@ -79,13 +79,13 @@ def test_active_dropout_is_refused_everywhere(compute):
 def test_batch_statistics_are_refused(layer, why):
     _, examples, recipe = net("mlp")
     with pytest.raises(NotApplicable, match=why):
-        View.of(body(layer), examples, recipe)
+        Objective.of(body(layer), examples, recipe)
 
 
 def test_ordinary_dropout_is_switched_off():
     _, examples, recipe = net("mlp")
     model = body(nn.Dropout(0.5)).train()
-    assert View.of(model, examples, recipe).output == (3,)
+    assert Objective.of(model, examples, recipe).output == (3,)
     assert model.training
 
 
@@ -101,7 +101,7 @@ def test_augmentation_in_the_data_is_refused_and_the_recipes_is_off():
     model, _, _ = net("mlp")
     stream = Stream(Augmented(), torch.arange(N), torch.arange(N) % 3, torch.arange(N))
     with pytest.raises(NotApplicable, match="augments at random"):
-        View.of(model, stream, Recipe())
+        Objective.of(model, stream, Recipe())
     conv, images, _ = net("conv")
     plain = per_example.squared_sum(conv, images, Recipe())
     for name, value in per_example.squared_sum(conv, images, Recipe(augment="crop_flip")).items():
@@ -120,11 +120,11 @@ def test_streamed_data_give_the_same():
 def test_nothing_to_compute_on():
     model, examples, recipe = net("mlp")
     with pytest.raises(BadInput, match="no examples"):
-        View.of(model, examples.take(torch.zeros(0, dtype=torch.int64)), recipe)
+        Objective.of(model, examples.take(torch.zeros(0, dtype=torch.int64)), recipe)
     with pytest.raises(BadInput, match="mask is False everywhere"):
-        View.of(model, examples, recipe, named.full(named.weights(model), False))
+        Objective.of(model, examples, recipe, named.full(named.weights(model), False))
     with pytest.raises(BadInput, match="same model"):
-        View.of(model, examples, recipe, {"other": torch.ones(2, dtype=torch.bool)})
+        Objective.of(model, examples, recipe, {"other": torch.ones(2, dtype=torch.bool)})
 
 
 @pytest.mark.parametrize("case", problems.CASES, ids=problems.CASE_IDS)
@@ -140,10 +140,10 @@ def test_toy_problems_of_every_form(case):
 def test_vectors_go_there_and_back():
     model, examples, recipe = net("residual")
     mask = some(model)
-    view = View.of(model, examples, recipe, mask)
+    objective = Objective.of(model, examples, recipe, mask)
     values = named.keep(named.weights(model), mask)
-    again = view.spread(view.vector(values))
-    assert view.vector(values).numel() == named.live(mask)
+    again = objective.spread(objective.vector(values))
+    assert objective.vector(values).numel() == named.live(mask)
     assert all(torch.equal(again[name], values[name]) for name in values)
 
 
@@ -158,7 +158,7 @@ def test_half_precision_models_are_computed_in_full_precision():
 def test_saved_bytes_are_counted():
     model, examples, recipe = net("mlp")
     # Inputs (5) and two rectified layers (6 and 4 entries), in float64.
-    assert View.of(model, examples, recipe).saved == 8 * (5 + 6 + 4)
+    assert Objective.of(model, examples, recipe).saved == 8 * (5 + 6 + 4)
 
 
 def test_uint8_images_are_prepared():
@@ -190,7 +190,9 @@ def test_recurrent_nets_have_products_and_settings_are_restored():
 
     along = ((logits_at(step) - logits_at(-step)) / (2 * step)).detach()
     z = logits_at(0.0)
-    wanted = torch.autograd.grad(z, list(model.parameters()), head_of("cross_entropy").curve(z.detach(), rows.y, along))
+    wanted = torch.autograd.grad(
+        z, list(model.parameters()), loss_curvature_of("cross_entropy").curve(z.detach(), rows.y, along)
+    )
     for name, part in zip(base, wanted, strict=True):
         assert torch.allclose(found[name], part, atol=1e-7), name
 
@@ -230,4 +232,4 @@ def test_weights_that_the_logits_do_not_depend_on():
     assert {n for n, t in found.items() if bool(t.any())} == {"used.weight", "used.bias"}
     spare = {name: torch.full(p.shape, name.startswith("spare")) for name, p in model.named_parameters()}
     with pytest.raises(BadInput, match="do not depend on the selected weights"):
-        View.of(model, examples, recipe, spare)
+        Objective.of(model, examples, recipe, spare)

@@ -7,7 +7,7 @@ import torch
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.curvature.shifts import shifted
+from lacunar.curvature.solvers.multi_shift_cg import shifted
 
 DAMPINGS = [10.0, 0.01, 1.0, 0.1]
 

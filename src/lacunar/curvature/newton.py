@@ -18,11 +18,11 @@ from lacunar.core import named
 from lacunar.core.errors import Diverged, NotApplicable
 from lacunar.core.named import Mask, Named
 from lacunar.curvature import ggn, hessian, inverse
+from lacunar.curvature.ggn_root import GgnRoot
 from lacunar.curvature.inverse import Solution
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import batch_of, weighted_sum
-from lacunar.curvature.root import Root
-from lacunar.curvature.shifts import shifted
-from lacunar.curvature.view import View
+from lacunar.curvature.solvers.multi_shift_cg import shifted
 from lacunar.data import corrections
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
@@ -89,7 +89,7 @@ class Counted:
 
 
 @dataclass(frozen=True, eq=False)
-class System:
+class NewtonSystem:
     r"""The systems :math:`(C_{SS} + (\lambda + n\mu) I)\, x = G_S` of Newton steps, one for each damping :math:`\mu`.
 
     Attributes:
@@ -160,11 +160,11 @@ class System:
         r""":math:`\lambda + n\mu`."""
         return penalty(self.recipe, len(self.examples)) + len(self.examples) * damping
 
-    def root(self) -> Root:
+    def root(self) -> GgnRoot:
         r"""R with :math:`C = R^\top R`."""
         if self.curvature != "ggn":
             raise NotApplicable('solver="woodbury" needs a root of the matrix, which the Hessian has not; use "cg"')
-        return Root(self.model, self.examples, self.recipe, self.mask)
+        return GgnRoot(self.model, self.examples, self.recipe, self.mask)
 
     @cached_property
     def operator(self) -> Counted:
@@ -238,18 +238,18 @@ def least(
 
 
 def _label_gradient(model: nn.Module, before: Source, after: Source, recipe: Recipe, mask: Mask | None) -> Named:
-    view = View.of(model, before, recipe, mask)
-    leaves = {name: w.detach().requires_grad_() for name, w in view.weights.items()}
-    totals = view.zeros()
-    with view.open():
-        for batch in view.batches(batch_of(view)):
+    objective = Objective.of(model, before, recipe, mask)
+    leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
+    totals = objective.zeros()
+    with objective.open():
+        for batch in objective.batches(batch_of(objective)):
             y = after.y[after.positions(batch.ids).to(after.y.device)]
-            z = view.logits(leaves, batch.x)
+            z = objective.logits(leaves, batch.x)
             gap = recipe.losses(z, y) - recipe.losses(z, batch.y)
             grads = torch.autograd.grad(gap.sum(), list(leaves.values()), materialize_grads=True)
             for name, g in zip(leaves, grads, strict=True):
                 totals[name] += g
-    return view.result(totals)
+    return objective.result(totals)
 
 
 def _inside(model: nn.Module, like: Named, mask: Mask | None) -> Named:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.core.errors import NotApplicable
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import batch_of
-from lacunar.curvature.view import View
 from lacunar.data.examples import Examples, Source
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
@@ -18,7 +18,7 @@ AGREE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Trunk:
+class LastLayer:
     """A model cut before its last linear layer.
 
     Attributes:
@@ -31,7 +31,7 @@ class Trunk:
     head: nn.Linear
 
     @classmethod
-    def of(cls, model: nn.Module, recipe: Recipe) -> Trunk:
+    def of(cls, model: nn.Module, recipe: Recipe) -> LastLayer:
         """The cut.
 
         Raises:
@@ -54,13 +54,13 @@ class Trunk:
         Raises:
             NotApplicable: the head's outputs are not the model's logits.
         """
-        view = View.of(self.model, source, self.recipe)
+        objective = Objective.of(self.model, source, self.recipe)
         seen: list[Tensor] = []
         parts: list[Tensor] = []
         handle = self.head.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
         try:
-            with view.open(), torch.no_grad():
-                for batch in view.batches(batch_of(view)):
+            with objective.open(), torch.no_grad():
+                for batch in objective.batches(batch_of(objective)):
                     seen.clear()
                     z = forward.logits(self.model, batch.x)
                     parts.append(self._checked(seen, z))

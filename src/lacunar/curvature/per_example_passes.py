@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 
 from lacunar.core.named import Named
-from lacunar.curvature.view import FEW, View
+from lacunar.curvature.objective import FEW, Objective
 from lacunar.data.batches import Inputs, rows
 
 HOST_CHUNK, CHUNK = 32, 512
@@ -50,15 +50,15 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Parts:
+class PulledBack:
     """Gradients ``[n, k, *shape]`` of some consecutive examples: in full, or as factors where a layer allows it."""
 
     full: Named
     factors: tuple[Factors, ...]
 
 
-def parts(view: View, cotangents: Cotangents, size: int | None = None) -> Iterator[Parts]:
-    """The pulled-back vectors of all examples, in stored order; call inside ``view.open()``.
+def pulled_back(objective: Objective, cotangents: Cotangents, size: int | None = None) -> Iterator[PulledBack]:
+    """The pulled-back vectors of all examples, in stored order; call inside ``objective.open()``.
 
     Linear layers with one position per example give factors, from an ordinary backward pass where all layers do;
     everything else goes through ``vmap`` of the backward pass, in chunks that fit the memory budget. Where an operation
@@ -68,31 +68,31 @@ def parts(view: View, cotangents: Cotangents, size: int | None = None) -> Iterat
     Args:
         size: examples per chunk; None for what fits.
     """
-    layers = factored(view)
+    layers = factored(objective)
     closed = {name for pair in layers.values() for name in pair}
-    inner = view.only([name for name in view.weights if name not in closed])
-    held = view.saved + sum(w.numel() * w.element_size() for w in inner.weights.values())
-    columns = view.fits(held, cotangents.count)
-    most = HOST_CHUNK if inner.weights and view.device.type == "cpu" else CHUNK
-    chunk = size or view.fits(columns * held + view.saved, most)
+    inner = objective.only([name for name in objective.weights if name not in closed])
+    held = objective.saved + sum(w.numel() * w.element_size() for w in inner.weights.values())
+    columns = objective.fits(held, cotangents.count)
+    most = HOST_CHUNK if inner.weights and objective.device.type == "cpu" else CHUNK
+    chunk = size or objective.fits(columns * held + objective.saved, most)
     for first in range(0, cotangents.count, columns):
         job = _Pass(inner, cotangents, slice(first, first + columns), layers)
-        with _hooks(view.model, {name: job.tap(name) for name in layers}):
-            for batch in view.batches(chunk):
+        with _hooks(objective.model, {name: job.tap(name) for name in layers}):
+            for batch in objective.batches(chunk):
                 yield from job.run(batch.x, batch.y, cotangents.noise(batch.ids))
 
 
-def factored(view: View) -> Layers:
+def factored(objective: Objective) -> Layers:
     """The Linear layers whose gradient is an outer product for each example, with the names of their weights.
 
     A layer qualifies when it is called once on ``[n, in]`` and when, on a few examples, its gradient is what the two
     factors give: this also finds weights that are tied or used elsewhere.
     """
     found: Layers = {}
-    for name, module in view.model.named_modules():
-        if isinstance(module, nn.Linear) and f"{name}.weight".lstrip(".") in view.weights:
+    for name, module in objective.model.named_modules():
+        if isinstance(module, nn.Linear) and f"{name}.weight".lstrip(".") in objective.weights:
             bias = f"{name}.bias".lstrip(".")
-            found[name] = (f"{name}.weight".lstrip("."), bias if bias in view.weights else None)
+            found[name] = (f"{name}.weight".lstrip("."), bias if bias in objective.weights else None)
     if not found:
         return found
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in found}
@@ -104,10 +104,10 @@ def factored(view: View) -> Layers:
 
         return hook
 
-    few = next(view.batches(min(FEW, len(view.examples))))
-    leaves = {name: view.weights[pair[0]].detach().requires_grad_() for name, pair in found.items()}
-    with _hooks(view.model, {name: watch(name) for name in found}):
-        z = view.logits({**view.weights, **{found[name][0]: w for name, w in leaves.items()}}, few.x)
+    few = next(objective.batches(min(FEW, len(objective.examples))))
+    leaves = {name: objective.weights[pair[0]].detach().requires_grad_() for name, pair in found.items()}
+    with _hooks(objective.model, {name: watch(name) for name in found}):
+        z = objective.logits({**objective.weights, **{found[name][0]: w for name, w in leaves.items()}}, few.x)
     once = [name for name, calls in seen.items() if len(calls) == 1 and _one_position(*calls[0], len(few))]
     if not once:
         return {}
@@ -121,7 +121,7 @@ def factored(view: View) -> Layers:
 
 @dataclass
 class _Pass:
-    view: View
+    objective: Objective
     cotangents: Cotangents
     columns: slice
     layers: Layers
@@ -138,7 +138,7 @@ class _Pass:
 
         return hook
 
-    def run(self, x: Inputs, y: Tensor, noise: Tensor) -> Iterator[Parts]:
+    def run(self, x: Inputs, y: Tensor, noise: Tensor) -> Iterator[PulledBack]:
         done = self._tried(x, y, noise)
         if done is not None:
             yield done
@@ -146,9 +146,9 @@ class _Pass:
         for half in torch.arange(len(y), device=y.device).tensor_split(2):
             yield from self.run(rows(x, half), y[half], noise[half])
 
-    def _tried(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts | None:
+    def _tried(self, x: Inputs, y: Tensor, noise: Tensor) -> PulledBack | None:
         # None stands for "does not fit": the caller halves the chunk.
-        closed = not self.view.weights
+        closed = not self.objective.weights
         way = self._at_once if closed else self._one_by_one if self.slow else self._batched
         try:
             return way(x, y, noise)
@@ -161,18 +161,18 @@ class _Pass:
         return self._one_by_one(x, y, noise)
 
     def _zeros(self, n: int = 1) -> Named:
-        weights = {name: self.view.fixed[pair[0]] for name, pair in self.layers.items()}
+        weights = {name: self.objective.fixed[pair[0]] for name, pair in self.layers.items()}
         return {name: w.new_zeros(n, len(w)) for name, w in weights.items()}
 
     def _forward(self, weights: Named, taps: Named, x: Inputs) -> tuple[Tensor, Named]:
         self.taps = taps
-        z = self.view.logits(weights, x)
+        z = self.objective.logits(weights, x)
         return z, {name: self.inputs[name] for name in self.layers}
 
     def _chosen(self, z: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         return self.cotangents.of(z, y[None], noise[None])[0, self.columns, None]
 
-    def _at_once(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts:
+    def _at_once(self, x: Inputs, y: Tensor, noise: Tensor) -> PulledBack:
         # Every gradient is a pair of factors, and those of a batch are the rows of one ordinary backward pass.
         taps = {name: t.requires_grad_() for name, t in self._zeros(len(y)).items()}
         z, inputs = self._forward({}, taps, x)
@@ -181,7 +181,7 @@ class _Pass:
         deltas = dict(zip(taps, (torch.stack(column, 1) for column in zip(*pulled, strict=True)), strict=True))
         return self._factors({}, deltas, {name: a.detach() for name, a in inputs.items()})
 
-    def _batched(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts:
+    def _batched(self, x: Inputs, y: Tensor, noise: Tensor) -> PulledBack:
         def one(weights: Named, taps: Named, x: Inputs, y: Tensor, noise: Tensor) -> tuple[Named, Named, Named]:
             linear: Any = vjp(lambda w, t: self._forward(w, t, _alone(x)), weights, taps, has_aux=True)
             z, pull, inputs = linear
@@ -192,15 +192,15 @@ class _Pass:
             return grads, deltas, inputs
 
         over = vmap(one, in_dims=(None, None, 0, 0, 0))
-        return self._parts(*over(self.view.weights, self._zeros(), x, y, noise))
+        return self._parts(*over(self.objective.weights, self._zeros(), x, y, noise))
 
-    def _one_by_one(self, x: Inputs, y: Tensor, noise: Tensor) -> Parts:
+    def _one_by_one(self, x: Inputs, y: Tensor, noise: Tensor) -> PulledBack:
         rows_of = [rows(x, torch.tensor(i, device=y.device)) for i in range(len(y))]
         done = [self._alone(one, y[i], noise[i]) for i, one in enumerate(rows_of)]
         return self._parts(*({name: torch.stack([d[g][name] for d in done]) for name in done[0][g]} for g in range(3)))
 
     def _alone(self, x: Inputs, y: Tensor, noise: Tensor) -> tuple[Named, Named, Named]:
-        weights = {name: w.detach().requires_grad_() for name, w in self.view.weights.items()}
+        weights = {name: w.detach().requires_grad_() for name, w in self.objective.weights.items()}
         taps = {name: t.requires_grad_() for name, t in self._zeros().items()}
         z, inputs = self._forward(weights, taps, _alone(x))
         leaves = [*weights.values(), *taps.values()]
@@ -211,15 +211,15 @@ class _Pass:
         deltas = dict(zip(taps, columns[len(weights) :], strict=True))
         return grads, deltas, {name: a.detach() for name, a in inputs.items()}
 
-    def _parts(self, grads: Named, deltas: Named, inputs: Named) -> Parts:
+    def _parts(self, grads: Named, deltas: Named, inputs: Named) -> PulledBack:
         return self._factors(grads, {n: d[:, :, 0] for n, d in deltas.items()}, {n: a[:, 0] for n, a in inputs.items()})
 
-    def _factors(self, grads: Named, deltas: Named, inputs: Named) -> Parts:
-        return Parts(grads, tuple(Factors(*self.layers[n], deltas[n], inputs[n]) for n in self.layers))
+    def _factors(self, grads: Named, deltas: Named, inputs: Named) -> PulledBack:
+        return PulledBack(grads, tuple(Factors(*self.layers[n], deltas[n], inputs[n]) for n in self.layers))
 
     def _slow_down(self, error: RuntimeError, x: Inputs, y: Tensor, noise: Tensor) -> None:
         trail: list[str] = []
-        names = {module: name for name, module in self.view.model.named_modules()}
+        names = {module: name for name, module in self.objective.model.named_modules()}
 
         def enter(module: nn.Module, args: Any) -> None:
             trail.append(f"{type(module).__name__} {names[module]!r}")

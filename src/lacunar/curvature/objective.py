@@ -27,7 +27,7 @@ FEW = 8
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Objective:
     """What curvature is computed of: weights in, logits out.
 
     Attributes:
@@ -47,8 +47,8 @@ class View:
     saved: int = 0
 
     @classmethod
-    def of(cls, model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None) -> View:
-        """Check the door and open the view.
+    def of(cls, model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None) -> Objective:
+        """Check the door and open the objective.
 
         Raises:
             BadInput: no examples, a mask of another model, or one that is False everywhere.
@@ -67,9 +67,9 @@ class View:
         everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         full = {name: t.detach().to(dtype) if t.is_floating_point() else t for name, t in everything.items()}
         inside = {name: full[name] for name in chosen}
-        view = cls(model, examples, recipe, mask, inside, {k: v for k, v in full.items() if k not in inside})
-        with view.open():
-            return view._checked()
+        objective = cls(model, examples, recipe, mask, inside, {k: v for k, v in full.items() if k not in inside})
+        with objective.open():
+            return objective._checked()
 
     @property
     def device(self) -> torch.device:
@@ -90,8 +90,8 @@ class View:
         ):
             yield
 
-    def only(self, names: Sequence[str]) -> View:
-        """The same view in which only these weights vary."""
+    def only(self, names: Sequence[str]) -> Objective:
+        """The same objective in which only these weights vary."""
         rest = {name: w for name, w in self.weights.items() if name not in names}
         return replace(self, weights={n: self.weights[n] for n in names}, fixed={**self.fixed, **rest})
 
@@ -124,7 +124,7 @@ class View:
         return max(1, min(most, budget(self.device) // max(bytes_each, 1)))
 
     def zeros(self) -> Named:
-        """A float64 total for each weight in view."""
+        """A float64 total for each weight in objective."""
         return {name: torch.zeros_like(w, dtype=torch.float64) for name, w in self.weights.items()}
 
     def result(self, values: Mapping[str, Tensor]) -> Named:
@@ -136,7 +136,7 @@ class View:
         return out
 
     def tangent(self, direction: Mapping[str, Tensor]) -> Named:
-        """A direction as the weights in view take it: masked, and in their precision."""
+        """A direction as the weights in objective take it: masked, and in their precision."""
         named.same_keys(named.parameters(self.model), direction)
         inside = named.keep(direction, self.mask)
         return {name: inside[name].to(w) for name, w in self.weights.items()}
@@ -159,7 +159,7 @@ class View:
         pieces = torch.split(vector, [int(m.sum()) for m in where.values()])
         return out | {n: out[n].masked_scatter(m, piece) for (n, m), piece in zip(where.items(), pieces, strict=True)}
 
-    def _checked(self) -> View:
+    def _checked(self) -> Objective:
         few = torch.arange(min(FEW, len(self.examples)))
         raw = self.examples.inputs_at(few)
         if not _equal(raw, self.examples.inputs_at(few)):
@@ -201,8 +201,8 @@ def budget(device: torch.device) -> int:
     return HOST_BYTES
 
 
-def _with_cost(view: View, x: Inputs) -> tuple[Tensor, int]:
-    own = {w.data_ptr() for w in (*view.weights.values(), *view.fixed.values())}
+def _with_cost(objective: Objective, x: Inputs) -> tuple[Tensor, int]:
+    own = {w.data_ptr() for w in (*objective.weights.values(), *objective.fixed.values())}
     kept: dict[int, int] = {}
 
     def pack(t: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def _with_cost(view: View, x: Inputs) -> tuple[Tensor, int]:
         return t
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        z = view.logits({name: w.detach().requires_grad_() for name, w in view.weights.items()}, x)
+        z = objective.logits({name: w.detach().requires_grad_() for name, w in objective.weights.items()}, x)
     return z, sum(kept.values())
 
 

@@ -7,24 +7,24 @@ import torch
 from torch import nn
 
 from lacunar.core.errors import NotApplicable
-from lacunar.curvature.trunk import Trunk
+from lacunar.curvature.last_layer import LastLayer
 from tests.curvature import nets
 
 
 @pytest.mark.parametrize("name", ["mlp", "residual", "conv", "words"])
 def test_the_head_on_features_is_the_model(name):
     model, rows, recipe = nets.net(name)
-    trunk = Trunk.of(model, recipe)
+    last = LastLayer.of(model, recipe)
     passes = []
     model.register_forward_hook(lambda module, args, out: passes.append(len(out)))
-    features = trunk.features(rows)
+    features = last.features(rows)
     # Curvature's door looks at a few examples first; then each example goes through once.
     assert passes[-1] == len(rows) and sum(passes[:-1]) <= 2 * len(rows) + 1
     passes.clear()
     assert torch.equal(features.ids, rows.ids) and torch.equal(features.y, rows.y)
     with torch.no_grad():
-        assert torch.allclose(trunk.head(features.x), model(rows.x), atol=1e-5)
-    assert trunk.alone().weight_decay == recipe.weight_decay and not features.x.requires_grad
+        assert torch.allclose(last.head(features.x), model(rows.x), atol=1e-5)
+    assert last.alone().weight_decay == recipe.weight_decay and not features.x.requires_grad
 
 
 class Scaled(nn.Module):
@@ -46,8 +46,8 @@ class TiedHead(nn.Module):
 def test_models_without_such_a_head_are_refused():
     _, rows, recipe = nets.net("mlp")
     with pytest.raises(NotApplicable, match="no linear layer"):
-        Trunk.of(nn.Conv1d(1, 1, 1), recipe)
+        LastLayer.of(nn.Conv1d(1, 1, 1), recipe)
     with pytest.raises(NotApplicable, match=r"tied \(embed.weight, head.weight\)"):
-        Trunk.of(TiedHead(), recipe)
+        LastLayer.of(TiedHead(), recipe)
     with pytest.raises(NotApplicable, match="are not the model's logits"):
-        Trunk.of(Scaled(), recipe).features(rows)
+        LastLayer.of(Scaled(), recipe).features(rows)

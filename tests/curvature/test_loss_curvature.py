@@ -9,9 +9,9 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.curvature import ggn, per_example
-from lacunar.curvature.heads import head_of
+from lacunar.curvature.loss_curvature import loss_curvature_of
 from lacunar.data.examples import Examples
-from lacunar.exact_unlearners._linear import Objective
+from lacunar.exact_unlearners._linear import ConvexLoss
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
 
@@ -37,7 +37,7 @@ def test_losses_of_sure_models_are_finite(loss, dtype):
 @pytest.mark.parametrize("loss", LOGITS)
 def test_sure_models_have_no_curvature_and_finite_gradients(loss):
     z = LOGITS[loss]
-    head = head_of(loss)
+    head = loss_curvature_of(loss)
     for compute in (head.curve, head.root):
         assert not compute(z, LABELS, torch.ones_like(z)).any()
     model = nn.Linear(1, z.shape[1], bias=False)
@@ -52,7 +52,7 @@ def test_sure_models_have_no_curvature_and_finite_gradients(loss):
 def test_certified_objectives_of_sure_models_are_finite(outputs):
     x, y = np.array([[1.0], [1.0], [-1.0], [-1.0]]), LABELS.numpy()
     theta = np.array([[SURE]]) if outputs == 1 else np.array([[-SURE, SURE]]) / 2
-    objective = Objective(x, y, 1e-12, np.zeros_like(theta), np.ones(1, dtype=bool))
+    objective = ConvexLoss(x, y, 1e-12, np.zeros_like(theta), np.ones(1, dtype=bool))
     gradient = objective.gradient(theta)
     # Two rows are wrong: one asks for less of the only column, the other, at -1, asks for less as well.
     assert gradient[:, -1] == pytest.approx([2.0])

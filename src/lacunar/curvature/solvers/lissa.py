@@ -16,12 +16,12 @@ from lacunar.core.named import Mask, Named
 from lacunar.core.rng import seed_of
 from lacunar.curvature import ggn, hessian
 from lacunar.curvature.inverse import Solution
-from lacunar.curvature.view import View
+from lacunar.curvature.objective import Objective
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
 
-Product = Callable[[View, Batch, Named], Named]
+Product = Callable[[Objective, Batch, Named], Named]
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class Lissa:
         """The mean of the runs; ``iterations`` counts batch products."""
         kind = ggn if self.curvature == "ggn" else hessian
         operator = kind.Operator(model, examples, recipe, mask)
-        view = View.of(model, examples, recipe, mask)
-        right = view.result(view.tangent(b))
+        objective = Objective.of(model, examples, recipe, mask)
+        right = objective.result(objective.tangent(b))
         total, made = named.scale(right, 0.0), 0
         for repetition in range(self.repetitions):
-            with view.open():
-                x, steps = self._run(view, kind.product, right, seed_of(seed, "lissa", repetition))
+            with objective.open():
+                x, steps = self._run(objective, kind.product, right, seed_of(seed, "lissa", repetition))
             total, made = named.add(total, x, 1.0 / self.repetitions), made + steps
         share = 1.0 if self.normalisation == "data" else 1.0 / examples.steps(self.batch_size)
         there = named.add(named.scale(operator(total), share), total, self.damping)
@@ -94,11 +94,11 @@ class Lissa:
         residual = named.norm(named.add(right, there, -1.0)) / size if size else 0.0
         return Solution(total, made, residual, math.isfinite(residual) and residual <= self.rtol)
 
-    def _run(self, view: View, product: Product, b: Named, seed: int) -> tuple[Named, int]:
+    def _run(self, objective: Objective, product: Product, b: Named, seed: int) -> tuple[Named, int]:
         x, best, since, made = named.scale(b, self.step), math.inf, 0, 0
-        for batch in self._batches(view, seed):
-            scale = len(view.examples) / len(batch) if self.normalisation == "data" else 1.0
-            curved = view.result(product(view, batch, view.tangent(x)))
+        for batch in self._batches(objective, seed):
+            scale = len(objective.examples) / len(batch) if self.normalisation == "data" else 1.0
+            curved = objective.result(product(objective, batch, objective.tangent(x)))
             there = named.add(named.scale(curved, scale), x, self.damping)
             change = named.scale(named.add(b, there, -1.0), self.step)
             x, made = named.add(x, change), made + 1
@@ -108,10 +108,10 @@ class Lissa:
                 break
         return x, made
 
-    def _batches(self, view: View, seed: int) -> Iterator[Batch]:
-        per_pass = view.examples.steps(self.batch_size)
+    def _batches(self, objective: Objective, seed: int) -> Iterator[Batch]:
+        per_pass = objective.examples.steps(self.batch_size)
         most = 100 * per_pass if self.max_iter is None else self.max_iter
-        for batch in view.examples.batches(self.batch_size, -(-most // per_pass), seed):
+        for batch in objective.examples.batches(self.batch_size, -(-most // per_pass), seed):
             if batch.step == most:
                 return
-            yield replace(batch, x=view.prepared(batch.x))
+            yield replace(batch, x=objective.prepared(batch.x))

@@ -1,0 +1,1 @@
+r"""Ways to solve :math:`(C + \alpha I) x = b` on ``Named``."""
