@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -148,3 +148,21 @@ def problem(case: str, masked: bool = False, seed: int = 0, **more: Any) -> Prob
     """A toy problem: a trained net, nine ids to forget (one more than a batch)."""
     recipe, model, examples, mask = _trained(case, masked)
     return Problem.of(model, examples, examples.ids[3:12], recipe, seed, device="cpu", mask=mask, **more)
+
+
+def parted(model: nn.Module, retain: Examples, forget: Examples, recipe: Recipe, **more: Any) -> Problem:
+    """A problem, unchecked, from its two parts; their ids must differ."""
+    return Problem(model, retain + forget, forget.ids, recipe, **more)
+
+
+def with_parts(
+    problem: Problem, retain: Examples | None = None, forget: Examples | None = None, **more: Any
+) -> Problem:
+    """The same problem with another retained or forgotten part."""
+    stays, goes = problem.retain if retain is None else retain, problem.forget if forget is None else forget
+    return replace(problem, seen=stays + goes, forget_ids=goes.ids, **more)
+
+
+def renumbered(examples: Examples, first: int = 100_000) -> Examples:
+    """The same examples under other ids."""
+    return replace(examples, ids=examples.ids + first)

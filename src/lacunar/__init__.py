@@ -11,6 +11,7 @@ Importing the package loads nothing else: a public name is looked up in its modu
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lacunar.data.stream import load as load
     from lacunar.sparsity.pruner import Pruner as Pruner
     from lacunar.training.recipe import Recipe as Recipe
-    from lacunar.training.run import Run as Run
+    from lacunar.training.watch import Watch as Watch
     from lacunar.unlearning.method import Method as Method
     from lacunar.unlearning.method import Outcome as Outcome
     from lacunar.unlearning.problem import Problem as Problem
@@ -48,7 +49,7 @@ _HOMES = {
     "Problem": "unlearning.problem",
     "Pruner": "sparsity.pruner",
     "Recipe": "training.recipe",
-    "Run": "training.run",
+    "Watch": "training.watch",
     "Scenario": "unlearning.scenario",
     "Stream": "data.stream",
     "load": "data.stream",
@@ -60,6 +61,9 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         found = getattr(importlib.import_module(f"lacunar.{_HOMES[name]}"), name)
+    elif name == "Run":
+        warnings.warn("lacunar.Run is called lacunar.Watch now", DeprecationWarning, stacklevel=2)
+        return __getattr__("Watch")
     elif name == "__version__":
         from importlib.metadata import version
 

@@ -16,7 +16,7 @@ from lacunar.core.rng import seed_of
 from lacunar.core.weights import model_state
 from lacunar.evaluators.distances.gap import Gap
 from lacunar.evaluators.utility.accuracy import Accuracy
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 from tests import problems
 from tests.auditing.test_comparison import Broken
 
@@ -151,10 +151,10 @@ def test_oracles_that_saw_the_data_are_not_believed(digits, digits_oracles):
 def test_controls_from_the_training_set_are_not_believed(digits, digits_oracles):
     outcome = outcome_of(digits, "do_nothing").with_model(digits_oracles[5])
     retain = outcome.problem.retain.take(torch.arange(200))
-    with pytest.raises(BadInput, match="200 ids are in the validation set and in the retain set"):
-        audit(outcome, digits.test, validation=retain, oracles=digits_oracles[:5])
+    with pytest.raises(BadInput, match="200 ids are in the held-out set and in the retain set"):
+        audit(outcome, digits.test, held_out=retain, oracles=digits_oracles[:5])
     renumbered = replace(retain, ids=retain.ids + 10_000)
-    found = audit(outcome, digits.test, validation=renumbered, oracles=digits_oracles[:5])
+    found = audit(outcome, digits.test, held_out=renumbered, oracles=digits_oracles[:5])
     assert found.verdict == "inconclusive"
     assert items(found)["held_out_unseen"].code == "CONTROL_BROKEN" and "200 of 200 held-out" in found.reason
 
@@ -183,9 +183,9 @@ def test_oracles_are_trained_when_a_number_is_given():
 
     def watch(title):
         titles.append(title)
-        return Run()
+        return Watch()
 
-    found = audit(registry.find("methods", "fine_tune", epochs=1)(problem), fresh, oracles=3, run=watch)
+    found = audit(registry.find("methods", "fine_tune", epochs=1)(problem), fresh, oracles=3, watch=watch)
     assert titles == [f"oracle {i} of 3" for i in (1, 2, 3)] + [f"procedure on oracle {i} of 3" for i in (1, 2, 3)]
     assert found.ran["oracles"] == 3 and len(found.ran["oracle_seeds"]) == 3 and found.tier == 1
     assert found.cost["retrain_seconds"] > 0 and found.cost["ratio_to_retrain"] > 0
@@ -238,7 +238,7 @@ def test_bad_settings_are_refused_before_anything_is_trained(digits, settings, w
         raise AssertionError("something was trained")
 
     with pytest.raises(BadInput, match=why):
-        audit(outcome_of(digits, "do_nothing"), digits.test, run=never, **settings)
+        audit(outcome_of(digits, "do_nothing"), digits.test, watch=never, **settings)
 
 
 def test_test_ids_from_training_are_refused_before_anything_is_trained(digits):
@@ -246,7 +246,7 @@ def test_test_ids_from_training_are_refused_before_anything_is_trained(digits):
         raise AssertionError("something was trained")
 
     with pytest.raises(BadInput, match="48 ids are in the test set and in the forget set"):
-        audit(outcome_of(digits, "do_nothing"), digits.train.where(digits.flipped), run=never)
+        audit(outcome_of(digits, "do_nothing"), digits.train.where(digits.flipped), watch=never)
 
 
 def test_plan(digits):

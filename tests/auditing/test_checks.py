@@ -32,26 +32,26 @@ def test_set(outcome):
 
 def test_the_test_set_is_halved_class_by_class(outcome, test_set):
     trial, notes = trial_of(outcome, test_set, None, None, seed=0)
-    held_out, judged = trial.validation, trial.test
+    held_out, judged = trial.held_out, trial.test
     assert len(held_out) + len(judged) == len(test_set) and 0 <= len(judged) - len(held_out) <= 1
     assert not set(held_out.ids.tolist()) & set(judged.ids.tolist())
     halves = held_out.class_counts(), judged.class_counts()
     assert all(abs(halves[0][c] - halves[1][c]) <= 1 for c in test_set.class_counts())
-    assert "No validation set was given" in notes[0]
+    assert "No held-out set was given" in notes[0]
     other = trial_of(outcome, test_set, None, None, seed=1)[0]
-    assert other.validation.ids.tolist() != held_out.ids.tolist()
+    assert other.held_out.ids.tolist() != held_out.ids.tolist()
 
 
-def test_given_validation_is_used_as_it_is(outcome, test_set):
-    validation = replace(test_set, ids=test_set.ids + 1000)
-    trial, notes = trial_of(outcome, test_set, validation, None, seed=0)
-    assert trial.validation.ids.equal(validation.ids) and trial.test.ids.equal(test_set.ids) and notes == []
+def test_given_held_out_examples_are_used_as_it_is(outcome, test_set):
+    held_out = replace(test_set, ids=test_set.ids + 1000)
+    trial, notes = trial_of(outcome, test_set, held_out, None, seed=0)
+    assert trial.held_out.ids.equal(held_out.ids) and trial.test.ids.equal(test_set.ids) and notes == []
 
 
 def test_plain_arrays_get_ids_of_their_own(outcome, test_set):
     arrays = np.asarray(test_set.x), np.asarray(test_set.y)
     trial, _ = trial_of(outcome, arrays, arrays, None, seed=0)
-    everyone = [trial.part(s).ids for s in ("forget", "retain", "test", "validation")]
+    everyone = [trial.part(s).ids for s in ("forget", "retain", "test", "held_out")]
     assert len(torch.unique(torch.cat(everyone))) == sum(map(len, everyone))
 
 
@@ -61,15 +61,15 @@ def test_a_judge_needs_examples_of_its_own(outcome, test_set, part):
     names = f"3 ids are in the test set and in the {part} set: {', '.join(map(str, trained.ids.tolist()))}"
     with pytest.raises(BadInput, match=names):
         trial_of(outcome, test_set + trained, None, None, seed=0)
-    with pytest.raises(BadInput, match=f"in the validation set and in the {part} set"):
+    with pytest.raises(BadInput, match=f"in the held-out set and in the {part} set"):
         trial_of(outcome, test_set, trained, None, seed=0)
 
 
-def test_test_and_validation_are_apart_from_each_other_and_from_the_methods(outcome, test_set):
-    with pytest.raises(BadInput, match="in the validation set and in the test set"):
+def test_test_and_held_out_are_apart_from_each_other_and_from_the_methods(outcome, test_set):
+    with pytest.raises(BadInput, match="in the held-out set and in the test set"):
         trial_of(outcome, test_set, test_set, None, seed=0)
-    problem = replace(outcome.problem, validation=test_set.take(torch.arange(2)))
-    with pytest.raises(BadInput, match="2 ids are in the test set and in the method's validation set"):
+    problem = replace(outcome.problem, tuning=test_set.take(torch.arange(2)))
+    with pytest.raises(BadInput, match="2 ids are in the test set and in the method's tuning set"):
         trial_of(replace(outcome, problem=problem), test_set, None, None, seed=0)
 
 
@@ -88,7 +88,7 @@ def test_classes_that_disappear_are_found(outcome, test_set):
     problem = outcome.problem
     whole = problem.retain + problem.forget
     gone, stays = (whole.take((whole.y == 1).eq(flag).nonzero().reshape(-1)) for flag in (True, False))
-    outcome = replace(outcome, problem=replace(problem, forget=gone, retain=stays))
+    outcome = replace(outcome, problem=problems.with_parts(problem, stays, gone))
     assert trial_of(outcome, test_set, None, None, seed=0)[0].forgotten_classes == (1,)
     assert trial_of(outcome, test_set, None, (2,), seed=0)[0].forgotten_classes == (2,)
 
@@ -117,7 +117,7 @@ def test_copies_are_counted_whatever_their_ids(outcome, test_set):
     problem = outcome.problem
     twin = problem.forget.take(torch.tensor([0]))
     twins = Examples.of(torch.cat([twin.x, twin.x]), torch.cat([twin.y, twin.y]), ids=[5000, 5001])
-    outcome = replace(outcome, problem=replace(problem, retain=problem.retain + twins))
+    outcome = replace(outcome, problem=problems.with_parts(problem, retain=problem.retain + twins))
     again = replace(problem.retain.take(torch.arange(6)), ids=torch.arange(6000, 6006))
     trial, _ = trial_of(outcome, test_set, again, None, seed=0)
     assert copies(trial) == Copies(retained=2, forgotten=1, held_out=6, test=0)
@@ -157,7 +157,9 @@ def test_many_copies_leave_doubt_and_few_do_not(outcome, test_set):
     held = items_of(outcome, test_set, Copies(0, 0, 9, 0))["held_out_unseen"]
     assert (held.verdict, held.code) == ("inconclusive", "CONTROL_BROKEN")
     many = replace(outcome.problem.forget, ids=torch.arange(9) + 7000)
-    whole = replace(outcome, problem=replace(outcome.problem, forget=many + outcome.problem.forget + _shift(many)))
+    whole = replace(
+        outcome, problem=problems.with_parts(outcome.problem, forget=many + outcome.problem.forget + _shift(many))
+    )
     assert items_of(whole, test_set, Copies(1, 1, 0, 0))["copies_left"].verdict == "pass"
 
 

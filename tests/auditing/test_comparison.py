@@ -18,7 +18,7 @@ from lacunar.core.weights import model_state
 from lacunar.evaluators.utility.accuracy import Accuracy
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.methods.fine_tuning.fine_tune import FineTune
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 from tests import problems
 
 
@@ -73,7 +73,7 @@ def test_oracles_are_trained_on_the_retained_examples_with_their_own_seeds():
 
     def watch(title):
         titles.append(title)
-        return Run()
+        return Watch()
 
     models, seconds = train_oracles(problem, 2, watch)
     assert titles == ["oracle 1 of 2", "oracle 2 of 2"] and len(seconds) == 2 and min(seconds) > 0
@@ -88,7 +88,7 @@ def test_the_procedure_starts_from_an_oracle_that_it_leaves_alone():
     outcome = FineTune(epochs=1, batch_size=8)(problem)
     oracles = [problem.recipe.fresh(i) for i in range(3)]
     before = [digest(o) for o in oracles]
-    through, trouble = through_procedure(outcome, oracles, 2, lambda title: Run())
+    through, trouble = through_procedure(outcome, oracles, 2, lambda title: Watch())
     assert len(through) == 2 and trouble == [] and [digest(o) for o in oracles] == before
     assert all(digest(m) not in before for m in through)
     apart = [[_distance(m, o) for o in oracles] for m in through]
@@ -105,5 +105,5 @@ def test_a_method_that_fails_on_an_oracle_is_said():
     broken = problem.recipe.fresh(1)
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
-    through, trouble = through_procedure(outcome, [broken, problem.recipe.fresh(2)], 2, lambda title: Run())
+    through, trouble = through_procedure(outcome, [broken, problem.recipe.fresh(2)], 2, lambda title: Watch())
     assert len(through) == 1 and "failed on oracle 1, which was left out" in trouble[0]

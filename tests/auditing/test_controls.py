@@ -18,7 +18,7 @@ def test_controls_have_the_class_mix_of_the_forgotten():
     trial = toy.trial(part(0, 0, 1), part(0, 1, 2), part(0), part(*[0] * 7, *[1] * 3, *[2] * 5))
     place, labels = matched(trial).draw(seed=0)
     assert labels.tolist().count(0) == 2 * labels.tolist().count(1) == 6
-    assert trial.labels("validation")[place].equal(labels)
+    assert trial.labels("held_out")[place].equal(labels)
     assert not matched(trial).draw(seed=1)[0].equal(place)
 
 
@@ -34,12 +34,12 @@ def test_controls_of_mislabelled_examples_get_the_same_wrong_labels():
     found = matched(trial)
     assert found.true.tolist() == [0, 0, 0, 1]
     assert found.label.tolist() == [1, 1, 2, 0]
-    z = trial.logits("validation")
+    z = trial.logits("held_out")
     by_hand = [forward.margin(z[:6], torch.full((6,), o)).mean() for o in (1, 1, 2)]
     by_hand.append(forward.margin(z[6:8], torch.tensor([0, 0])).mean())
     assert found.expected(z).tolist() == pytest.approx([float(v) for v in by_hand])
     place, labels = found.draw(seed=0)
-    of_class_0 = labels[trial.labels("validation")[place] == 0].tolist()
+    of_class_0 = labels[trial.labels("held_out")[place] == 0].tolist()
     assert sorted(of_class_0) == [1, 1, 1, 1, 2, 2]
 
 
@@ -53,7 +53,7 @@ def test_a_forgotten_class_has_no_controls():
 
 
 def test_no_controls():
-    with pytest.raises(NotApplicable, match="no validation part"):
+    with pytest.raises(NotApplicable, match="no held-out part"):
         matched(toy.trial(part(0), part(0), part(0)))
     with pytest.raises(NotApplicable, match="class 0 has no held-out example"):
         matched(toy.trial(part(0), part(0), part(0), part(1)))

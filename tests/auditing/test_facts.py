@@ -12,6 +12,7 @@ from lacunar.auditing.checks import Copies
 from lacunar.auditing.rules import Rule, compared
 from lacunar.core import named
 from lacunar.report.evidence import Item
+from tests import problems
 from tests.auditing.test_rules import row
 from tests.evaluators import toy
 
@@ -39,7 +40,7 @@ def test_what_ran_and_where():
     assert facts.ran(trial.outcome, 5, False, 3)["oracle_seeds"] == []
     where = facts.environment(trial, "lacunar audit runs/r1")
     assert where["command"] == "lacunar audit runs/r1" and where["precision"] == "float32"
-    assert set(where["data_sha256"]) == {"retain", "forget", "test", "validation"}
+    assert set(where["data_sha256"]) == {"retain", "forget", "test", "held_out"}
     assert where["weights_before_sha256"] == where["weights_after_sha256"]
     assert facts.environment(trial, None)["command"]
     json.dumps([ran, where], allow_nan=False)
@@ -63,7 +64,7 @@ def test_limits():
     assert "2 retained examples are exact copies" in limits(trial, Copies(2, 1, 0, 0))
     assert "probably cheaper" not in plain
     problem = trial.outcome.problem
-    swapped = replace(trial.outcome, problem=replace(problem, forget=problem.retain, retain=problem.forget))
+    swapped = replace(trial.outcome, problem=problems.with_parts(problem, problem.forget, problem.retain))
     assert "240 of 300 examples are to be forgotten, more than half" in limits(replace(trial, outcome=swapped))
 
 

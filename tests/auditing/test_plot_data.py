@@ -35,7 +35,7 @@ def test_roc_has_the_area_of_the_scores(panel):
     roc = curves(panel)["roc"]
     assert (roc["n_positive"], roc["n_negative"]) == (60, 240) and len(roc["oracles"]) == 3
     area = torch.trapezoid(torch.tensor(roc["tpr"]), torch.tensor(roc["fpr"]))
-    scores = torch.cat([margins(panel.unlearned, s) for s in ("forget", "validation")])
+    scores = torch.cat([margins(panel.unlearned, s) for s in ("forget", "held_out")])
     assert float(area) == pytest.approx(roc_auc_score([1] * 60 + [0] * 240, scores), abs=1e-4)
 
 

@@ -26,7 +26,7 @@ from lacunar.methods.controls.do_nothing import DoNothing
 from tests import problems
 
 NAMES = registry.names("evaluators")
-NEEDS = {"validation", "oracles"}
+NEEDS = {"held_out", "oracles"}
 
 
 @cache
@@ -53,9 +53,9 @@ def one_class(trial: Trial) -> Trial:
         return source.take((source.y == 0).nonzero().reshape(-1))
 
     problem = trial.outcome.problem
-    problem = replace(problem, retain=only(problem.retain), forget=only(problem.forget))
+    problem = problems.with_parts(problem, only(problem.retain), only(problem.forget))
     outcome = replace(trial.outcome, problem=problem)
-    return Trial(outcome, only(trial.test), only(trial.validation), trial.oracles)
+    return Trial(outcome, only(trial.test), only(trial.held_out), trial.oracles)
 
 
 def said(evaluator: Evaluator, trial: Trial) -> list[dict]:
@@ -69,7 +69,7 @@ def fingerprint(trial: Trial):
         [named.digest(model_state(m)) for m in models],
         [[module.training for module in m.modules()] for m in models],
         [[(p.requires_grad, p.grad is None) for p in m.parameters()] for m in models],
-        [s.digest() for s in (problem.retain, problem.forget, trial.test, trial.validation)],
+        [s.digest() for s in (problem.retain, problem.forget, trial.test, trial.held_out)],
         torch.get_rng_state().tolist(),
         str(np.random.get_state()),  # noqa: NPY002
         random.getstate(),
@@ -143,9 +143,9 @@ def test_says_what_its_table_says(name, case):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_need_is_named(name):
     evaluator, trial = registry.find("evaluators", name), trial_of("vectors")
-    for need, missing in (("validation", {"validation": None}), ("oracles", {"oracles": ()})):
+    for need, missing in (("held_out", {"held_out": None}), ("oracles", {"oracles": ()})):
         if need in evaluator.needs:
-            with pytest.raises(NotApplicable, match=need):
+            with pytest.raises(NotApplicable, match=need.replace("_", "-")):
                 evaluator.measure([replace(trial, **missing)])
 
 
@@ -160,15 +160,15 @@ def test_one_class_gives_numbers_or_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", ["forget", "retain", "test", "validation"])
+@pytest.mark.parametrize("part", ["forget", "retain", "test", "held_out"])
 def test_no_examples_give_numbers_or_a_sentence(name, part):
     trial = trial_of("vectors")
     empty = trial.part(part).take(torch.zeros(0, dtype=torch.int64))
     if part in ("forget", "retain"):
         trial = Trial(
-            replace(trial.outcome, problem=replace(trial.outcome.problem, **{part: empty})),
+            replace(trial.outcome, problem=problems.with_parts(trial.outcome.problem, **{part: empty})),
             trial.test,
-            trial.validation,
+            trial.held_out,
             trial.oracles,
         )
     else:
@@ -213,9 +213,9 @@ def test_a_gpu_says_the_same(name, case):
     trial = trial_of(case)
     problem = trial.outcome.problem
     there = [copy.deepcopy(m).cuda() for m in (problem.model, trial.outcome.model, *trial.oracles)]
-    moved = replace(problem, model=there[0], retain=problem.retain.to("cuda"), forget=problem.forget.to("cuda"))
+    moved = replace(problem, model=there[0], seen=problem.seen.to("cuda"))
     outcome = replace(trial.outcome, problem=moved, model=there[1])
-    on_gpu = Trial(outcome, trial.test.to("cuda"), trial.validation.to("cuda"), tuple(there[2:]))
+    on_gpu = Trial(outcome, trial.test.to("cuda"), trial.held_out.to("cuda"), tuple(there[2:]))
     evaluator = registry.find("evaluators", name)
     for a, b in zip(evaluator.measure([trial]), evaluator.measure([on_gpu]), strict=True):
         assert (a.value is None) == (b.value is None)

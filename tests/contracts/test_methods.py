@@ -19,7 +19,7 @@ from lacunar.core.errors import NotApplicable
 from lacunar.core.files import read_json
 from lacunar.core.weights import load_mask, load_model, model_state
 from lacunar.data.examples import Examples
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 from lacunar.unlearning.method import NEEDS, Method, Outcome
 from lacunar.unlearning.problem import Problem
 from tests import problems
@@ -212,7 +212,7 @@ def test_a_missing_need_is_named(name):
             lacking = dataclasses.replace(problem, recipe=dataclasses.replace(problem.recipe, build=None))
         elif need in ("retain", "forget"):
             empty = getattr(problem, need).take(torch.zeros(0, dtype=torch.int64))
-            lacking = dataclasses.replace(problem, **{need: empty})
+            lacking = problems.with_parts(problem, **{need: empty})
         else:
             lacking = dataclasses.replace(problem, **{need: None})
         with pytest.raises(NotApplicable, match="needs"):
@@ -276,6 +276,6 @@ def test_other_seed_other_weights(name):
 def test_learning_rate_never_exceeds_the_methods_own(name):
     # Public code warms up to the rate of the first training, whatever the rate of the unlearning.
     method = quick(name)
-    outcome = method(problems.problem("vectors"), Run())
+    outcome = method(problems.problem("vectors"), Watch())
     assert outcome.history
     assert max(row["lr"] for row in outcome.history) <= method.lr

@@ -10,7 +10,7 @@ from lacunar.data.examples import Examples
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Outcome
-from lacunar.unlearning.problem import Problem
+from tests import problems
 
 
 class Shifted(nn.Module):
@@ -30,10 +30,10 @@ def logits_for(y: Tensor, margin: float, classes: int = 3, noise: float = 0.0, s
     return margin * nn.functional.one_hot(y, classes).float() + noise * torch.randn(len(y), classes, generator=g)
 
 
-def trial(forget, retain, test, validation=None, corrected=None, **more) -> Trial:
+def trial(forget, retain, test, held_out=None, corrected=None, **more) -> Trial:
     """A trial from pairs (logits, labels); ids go on from part to part. ``corrected`` are labels of all forgotten."""
     parts, first = [], 0
-    for pair in (forget, retain, test, validation):
+    for pair in (forget, retain, test, held_out):
         if pair is None:
             parts.append(None)
             continue
@@ -43,7 +43,7 @@ def trial(forget, retain, test, validation=None, corrected=None, **more) -> Tria
     gone, stays, judged, held_out = parts
     right = None if corrected is None else gone.labelled(torch.as_tensor(corrected))
     model = Shifted()
-    problem = Problem(model, stays, gone, Recipe(Shifted), corrected=right)
+    problem = problems.parted(model, stays, gone, Recipe(Shifted), corrected=right)
     return Trial(Outcome(problem, DoNothing(), model), judged, held_out, **more)
 
 

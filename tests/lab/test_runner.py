@@ -269,7 +269,7 @@ def test_what_is_forgotten_and_retained_was_trained_on_and_what_is_held_out_neve
     (trained,) = seen
     assert forget | retain == trained and not forget & retain and len(forget) == 12
     trial = stage.trial(experiment.methods[0](problem), stage.oracles)
-    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("validation", "test"))]
+    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("held_out", "test"))]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 60 + 20 + 40
 
 
@@ -277,7 +277,7 @@ def test_methods_and_judges_share_no_held_out_example(tiny_experiment):
     experiment = Experiment.read(tiny_experiment())
     stage = Bench(experiment, Store(tiny_experiment() / "store")).stage(cases(experiment)[0])
     trial = stage.trial(experiment.methods[0](stage.problem), stage.oracles)
-    assert stage.problem.validation is None and len(trial.part("validation")) == 20
+    assert stage.problem.tuning is None and len(trial.part("held_out")) == 20
     trained = set(stage.problem.retain.ids.tolist()) | set(stage.problem.forget.ids.tolist())
-    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("validation", "test"))]
+    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("held_out", "test"))]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 60 + 20 + 40

@@ -23,8 +23,8 @@ from lacunar.sparsity.scope import Scope
 from lacunar.training.callbacks import Callback
 from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
 from lacunar.training.settings import Descent
+from lacunar.training.watch import Watch
 
 RECIPE = Recipe(SmallCnn((1, 8, 8), classes=4, width=4, depth=2), epochs=4, lr=0.05, batch_size=8, precision="float32")
 
@@ -40,7 +40,7 @@ def tuned(epochs: int, lr: float = 0.01) -> Recipe:
     return replace(RECIPE, epochs=epochs, lr=lr, schedule="constant")
 
 
-class Watch(Callback):
+class Seen(Callback):
     """The weights, rates and zeros of every descent."""
 
     def __init__(self) -> None:
@@ -74,8 +74,8 @@ def state_after(epochs: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("rewind", ["init", 0, 1, 2])
 def test_weights_are_the_masked_snapshot_and_the_rate_is_the_schedules(rewind):
-    watch, epoch = Watch(), 0 if rewind == "init" else rewind
-    model, mask = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), rewind, 0, run=Run(callbacks=[watch]))
+    watch, epoch = Seen(), 0 if rewind == "init" else rewind
+    model, mask = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), rewind, 0, watch=Watch(callbacks=[watch]))
     dense = RECIPE.fit(images(), 0)
     assert named.digest(mask) == named.digest(GlobalMagnitude(0.5).mask(dense, None, generator_of(0)))
     wanted = {n: t for n, t in state_after(epoch).items() if n in mask}
@@ -90,8 +90,8 @@ def test_weights_are_the_masked_snapshot_and_the_rate_is_the_schedules(rewind):
 
 
 def test_no_rewind_keeps_the_trained_weights_and_tunes_them():
-    watch = Watch()
-    options = {"finetune": tuned(2, 0.003), "run": Run(callbacks=[watch])}
+    watch = Seen()
+    options = {"finetune": tuned(2, 0.003), "watch": Watch(callbacks=[watch])}
     _, mask = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), "none", 0, **options)
     dense = named.weights(RECIPE.fit(images(), 0))
     assert named.digest(watch.starts[1]) == named.digest(named.keep(dense, mask))
@@ -101,8 +101,8 @@ def test_no_rewind_keeps_the_trained_weights_and_tunes_them():
 
 
 def test_pruners_that_look_at_the_start_train_once_and_see_the_initialisation():
-    watch = Watch()
-    _, mask = train_pruned(RECIPE, images(), Snip(0.5), 2, 0, run=Run(callbacks=[watch]))
+    watch = Seen()
+    _, mask = train_pruned(RECIPE, images(), Snip(0.5), 2, 0, watch=Watch(callbacks=[watch]))
     fresh = RECIPE.fresh(0)
     assert named.digest(mask) == named.digest(Snip(0.5).mask(fresh, images(), generator_of(0, "prune"), recipe=RECIPE))
     assert len(watch.starts) == 1 and watch.rates[0][0] == RECIPE.lr
@@ -110,9 +110,9 @@ def test_pruners_that_look_at_the_start_train_once_and_see_the_initialisation():
 
 
 def test_iterative_pruning_trains_once_per_round_and_once_more():
-    watch = Watch()
+    watch = Seen()
     pruner = IterativeMagnitude(0.6)
-    _, mask = train_pruned(RECIPE, images(), pruner, 1, 0, run=Run(callbacks=[watch]))
+    _, mask = train_pruned(RECIPE, images(), pruner, 1, 0, watch=Watch(callbacks=[watch]))
     scope = Scope.of(pruner)
     rounds = pruner.rounds(scope.room(RECIPE.fresh(0)), scope.counts(RECIPE.fresh(0)))
     assert len(rounds) == 5 and len(watch.starts) == 5 + 1
@@ -156,7 +156,7 @@ def test_channels_are_trained_under_their_mask():
     assert bool((model.bn1.bias[~mask["bn1.bias"]] == 0).all()) and int(mask["bn1.bias"].sum()) == 2
 
 
-def test_the_best_epoch_on_validation_remains():
+def test_the_best_epoch_on_tuning_examples_remains():
     held_out, seen = images(8, 1000), []
     labels = held_out.labelled((held_out.y + 1) % 4)  # wrong on purpose: learning does not help
 
@@ -165,7 +165,7 @@ def test_the_best_epoch_on_validation_remains():
             z = RECIPE.predict(loop.model, labels)
             seen.append((float((z.argmax(1) == labels.y).double().mean()), named.weights(loop.model)))
 
-    model, _ = train_pruned(RECIPE, images(), Snip(0.5), "init", 0, validation=labels, run=Run(callbacks=[Judge()]))
+    model, _ = train_pruned(RECIPE, images(), Snip(0.5), "init", 0, tuning=labels, watch=Watch(callbacks=[Judge()]))
     best = max(accuracy for accuracy, _ in seen)
     first = next(weights for accuracy, weights in seen if accuracy == best)
     assert named.digest(named.weights(model)) == named.digest(first)
@@ -180,8 +180,8 @@ def test_snapshot_and_best_survive_an_interruption(tmp_path):
 
     def once(*extra):
         snapshot, best = Snapshot(1), Best(images(8, 1000), RECIPE.prepare)
-        run = Run(callbacks=extra, checkpoints=Checkpoints(tmp_path, every_seconds=0.0))
-        model = RECIPE.fit(images(), 0, callbacks=[snapshot, best], run=run)
+        run = Watch(callbacks=extra, checkpoints=Checkpoints(tmp_path, every_seconds=0.0))
+        model = RECIPE.fit(images(), 0, callbacks=[snapshot, best], watch=run)
         return snapshot.of(RECIPE.fresh(0)), model
 
     with pytest.raises(KeyboardInterrupt):
@@ -248,6 +248,6 @@ def test_a_training_of_the_users_own_can_be_pruned_as_it_is():
         assert named.digest(named.weights(model)) == named.digest(named.keep(named.weights(own.fresh(0)), mask))
 
 
-def test_validation_that_is_trained_on():
-    with pytest.raises(BadInput, match="validation examples are among those trained on"):
-        train_pruned(RECIPE, images(), GlobalMagnitude(0.5), 1, 0, validation=images(4))
+def test_tuning_examples_that_is_trained_on():
+    with pytest.raises(BadInput, match="tuning examples are among those trained on"):
+        train_pruned(RECIPE, images(), GlobalMagnitude(0.5), 1, 0, tuning=images(4))

@@ -58,12 +58,12 @@ def test_scores_of_other_weights_are_made_anew(tmp_path, monkeypatch):
     moved = replace(problem, model=SharpnessSelect()(problem).model, state=state)
     calls = counted(monkeypatch, score)
     found = moved.scores(score)
-    assert len(calls) == 1 and ANEW in moved.run.notes[-1]
+    assert len(calls) == 1 and ANEW in moved.log.notes[-1]
     assert named.digest(found) == named.digest(replace(moved, state=None).scores(score))
     lacking = {key: t for key, t in state.items() if not key.endswith("2.bias")}
     again = replace(problem, state=lacking)
     again.scores(score)
-    assert ANEW in again.run.notes[-1]
+    assert ANEW in again.log.notes[-1]
 
 
 def test_each_score_and_setting_has_its_own(tmp_path, monkeypatch):

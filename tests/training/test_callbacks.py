@@ -9,7 +9,7 @@ from lacunar.core.errors import BadInput
 from lacunar.methods.ascent.grad_ascent import GradAscent
 from lacunar.training.callbacks import Guard, Report
 from lacunar.training.checkpoint import Checkpoints
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 
 
 def accuracy(problem, model):
@@ -22,7 +22,7 @@ def test_guard_stops_and_rolls_back_to_the_last_good_epoch(digits):
     harsh = GradAscent(epochs=8, lr=0.02, batch_size=16)
     unguarded = harsh(problem)
     guard = Guard(problem.retain, problem.recipe.prepare, drop=0.2)
-    guarded = harsh(problem, Run(callbacks=[guard]))
+    guarded = harsh(problem, Watch(callbacks=[guard]))
     start = accuracy(problem, problem.model)
     assert accuracy(problem, unguarded.model) < start - 0.2 <= accuracy(problem, guarded.model)
     assert any("rolled back to the last good epoch" in note for note in guarded.notes)
@@ -33,17 +33,17 @@ def test_guard_stays_silent_when_nothing_falls(digits):
     problem = digits.problem(digits.flipped)
     guard = Guard(problem.retain, problem.recipe.prepare, drop=0.5)
     mild = GradAscent(epochs=2, lr=1e-5)
-    plain, guarded = mild(problem), mild(problem, Run(callbacks=[guard]))
+    plain, guarded = mild(problem), mild(problem, Watch(callbacks=[guard]))
     assert named.digest(plain.model.state_dict()) == named.digest(guarded.model.state_dict())
 
 
 def test_guard_survives_a_resume(digits, tmp_path):
     problem = digits.problem(digits.flipped)
     guard = Guard(problem.retain, problem.recipe.prepare, drop=0.2)
-    run = Run(callbacks=[guard], checkpoints=Checkpoints(tmp_path, 0.0))
+    watch = Watch(callbacks=[guard], checkpoints=Checkpoints(tmp_path, 0.0))
     harsh = GradAscent(epochs=8, lr=0.02, batch_size=16)
-    expected = harsh(problem, Run(callbacks=[replace_guard(guard)]))
-    outcome = harsh(problem, run)
+    expected = harsh(problem, Watch(callbacks=[replace_guard(guard)]))
+    outcome = harsh(problem, watch)
     assert named.digest(outcome.model.state_dict()) == named.digest(expected.model.state_dict())
     again = Guard(problem.retain, problem.recipe.prepare)
     again.restore(guard.state())
@@ -63,7 +63,7 @@ def test_report_prints_one_line_per_epoch_off_a_terminal(tiny):
     from tests.training.test_recipe import RECIPE
 
     out = io.StringIO()
-    replace(RECIPE, epochs=3).fit(tiny, 0, run=Run(callbacks=[Report("fit", out)]))
+    replace(RECIPE, epochs=3).fit(tiny, 0, watch=Watch(callbacks=[Report("fit", out)]))
     lines = out.getvalue().splitlines()
     assert len(lines) == 3 and lines[2].startswith("fit: epoch 3/3 loss ")
 
@@ -76,5 +76,5 @@ def test_report_draws_a_bar_on_a_terminal_and_cleans_up(tiny):
             return True
 
     report = Report("fit", Terminal())
-    RECIPE.fit(tiny, 0, run=Run(callbacks=[report]))
+    RECIPE.fit(tiny, 0, watch=Watch(callbacks=[report]))
     assert report._bar is None

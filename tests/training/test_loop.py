@@ -16,10 +16,11 @@ from lacunar.machine.precision import resolve_precision
 from lacunar.training.callbacks import Callback
 from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.limits import Limits
+from lacunar.training.log import Log
 from lacunar.training.loop import descend
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
 from lacunar.training.settings import SCHEDULES, Descent
+from lacunar.training.watch import Watch
 from tests import problems
 from tests.oracles import plain_loop
 from tests.problems import BatchNormNet, half_mask
@@ -71,7 +72,7 @@ def test_pruned_weights_are_bit_zero_after_every_step(tiny, optimizer):
     model = net()
     mask = half_mask(model)
 
-    class Watch(Callback):
+    class Calls(Callback):
         seen = 0
 
         def on_epoch(self, loop):
@@ -79,7 +80,7 @@ def test_pruned_weights_are_bit_zero_after_every_step(tiny, optimizer):
             for name, w in named.weights(loop.model).items():
                 assert not w[~mask[name]].view(torch.int32).any(), "a pruned weight is not +0.0"
 
-    watch = Watch()
+    watch = Calls()
     how = replace(HOW, epochs=17, optimizer=optimizer, weight_decay=0.1)
     descend(model, tiny, mean_loss, how, seed=0, limits=Limits(mask=mask), callbacks=[watch])
     assert watch.seen == 17
@@ -163,16 +164,16 @@ def test_two_streams(tiny):
         sizes.append((len(batch.retain), len(batch.forget)))
         return mean_loss(model, batch.retain) - 0.1 * mean_loss(model, batch.forget)
 
-    run = Run()
+    log = Log()
     both = pair(tiny.take(torch.arange(9)), tiny.take(torch.arange(9, 12)))
-    descend(net(), both, loss, replace(HOW, epochs=2), seed=0, run=run)
-    assert sizes == [(5, 3), (4, 3)] * 2 and run.steps == 4 and run.examples_seen == 30
+    descend(net(), both, loss, replace(HOW, epochs=2), seed=0, log=log)
+    assert sizes == [(5, 3), (4, 3)] * 2 and log.steps == 4 and log.examples_seen == 30
 
 
 def test_history_callbacks_and_counts(tiny):
     calls = []
 
-    class Watch(Callback):
+    class Calls(Callback):
         def on_start(self, loop):
             calls.append("start")
 
@@ -185,19 +186,19 @@ def test_history_callbacks_and_counts(tiny):
         def on_end(self, loop):
             calls.append("end")
 
-    run = Run(callbacks=[Watch()])
-    descend(net(), tiny, mean_loss, replace(HOW, epochs=2), seed=0, run=run)
+    log = Log()
+    descend(net(), tiny, mean_loss, replace(HOW, epochs=2), seed=0, watch=Watch(callbacks=[Calls()]), log=log)
     assert calls == ["start", 0, 1, 2, "epoch 0", 3, 4, 5, "epoch 1", "end"]
-    assert [row["epoch"] for row in run.history] == [0, 1] and run.steps == 6 and run.examples_seen == 24
-    assert all(row["loss"] > 0 for row in run.history)
+    assert [row["epoch"] for row in log.history] == [0, 1] and log.steps == 6 and log.examples_seen == 24
+    assert all(row["loss"] > 0 for row in log.history)
 
 
 def test_mean_loss_of_an_epoch_weighs_examples(tiny):
-    run = Run()
+    log = Log()
     model = net()
     expected = F.cross_entropy(model(tiny.x), tiny.y).item()
-    descend(model, tiny, mean_loss, replace(HOW, epochs=1, lr=0.0, weight_decay=0.0), seed=0, run=run)
-    assert run.history[0]["loss"] == pytest.approx(expected, rel=1e-6)
+    descend(model, tiny, mean_loss, replace(HOW, epochs=1, lr=0.0, weight_decay=0.0), seed=0, log=log)
+    assert log.history[0]["loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_convolutions_run_in_channels_last_even_with_one_input_channel():
@@ -315,11 +316,11 @@ def test_bfloat16_trains_and_keeps_float32_weights():
     problem = problems.problem("images")
     examples = replace(problem.retain, x=problem.retain.x.float() / 255)
     model = BatchNormNet()
-    run = Run()
+    log = Log()
     how = Descent(epochs=3, lr=0.05, batch_size=8, precision="bfloat16")
-    descend(model, examples, lambda m, b: F.cross_entropy(m(b.x).float(), b.y), how, seed=0, run=run)
+    descend(model, examples, lambda m, b: F.cross_entropy(m(b.x).float(), b.y), how, seed=0, log=log)
     assert all(p.dtype == torch.float32 for p in model.parameters())
-    assert run.history[-1]["loss"] < run.history[0]["loss"] + 0.1
+    assert log.history[-1]["loss"] < log.history[0]["loss"] + 0.1
 
 
 class Stop(Exception):
@@ -350,30 +351,33 @@ def test_an_interrupted_descent_goes_on_to_the_same_weights(tiny, tmp_path, opti
         return nn.Sequential(net(), nn.Dropout(0.3))
 
     how = replace(HOW, optimizer=optimizer, schedule="cosine")
-    whole, whole_run = make(), Run()
-    descend(whole, tiny, mean_loss, how, seed=4, run=whole_run)
+    whole, of_whole = make(), Log()
+    descend(whole, tiny, mean_loss, how, seed=4, log=of_whole)
     checkpoints = Checkpoints(tmp_path, every_seconds=0.0)
     kill = Kill(step)
     with pytest.raises(Stop):
-        descend(make(), tiny, mean_loss, how, seed=4, run=Run(checkpoints=checkpoints), callbacks=[kill])
+        descend(make(), tiny, mean_loss, how, seed=4, watch=Watch(checkpoints=checkpoints), callbacks=[kill])
     assert kill.aborted
-    model, run = make(), Run(checkpoints=checkpoints)
-    descend(model, tiny, mean_loss, how, seed=4, run=run)
+    model, log = make(), Log()
+    descend(model, tiny, mean_loss, how, seed=4, watch=Watch(checkpoints=checkpoints), log=log)
     assert named.digest(named.weights(model)) == named.digest(named.weights(whole))
-    assert (run.steps, run.examples_seen) == (whole_run.steps, whole_run.examples_seen)
-    assert [r["loss"] for r in run.history] == [r["loss"] for r in whole_run.history]
+    assert (log.steps, log.examples_seen) == (of_whole.steps, of_whole.examples_seen)
+    assert [r["loss"] for r in log.history] == [r["loss"] for r in of_whole.history]
 
 
 def test_a_finished_descent_is_not_repeated_and_a_later_one_goes_on(tiny, tmp_path):
-    def job(run):
-        model = net()
-        descend(model, tiny, mean_loss, HOW, seed=4, run=run)
-        descend(model, tiny, lambda m, b: mean_loss(m, b) + 0.01 * m[0].weight.abs().sum(), HOW, seed=4, run=run)
+    def penalised(model, batch):
+        return mean_loss(model, batch) + 0.01 * model[0].weight.abs().sum()
+
+    def job(watch):
+        model, log = net(), Log()
+        descend(model, tiny, mean_loss, HOW, seed=4, watch=watch, log=log)
+        descend(model, tiny, penalised, HOW, seed=4, watch=watch, log=log)
         return named.digest(named.weights(model))
 
-    expected = job(Run())
+    expected = job(Watch())
     checkpoints = Checkpoints(tmp_path, every_seconds=0.0)
-    assert job(Run(checkpoints=checkpoints)) == expected
+    assert job(Watch(checkpoints=checkpoints)) == expected
     steps = []
 
     class Count(Callback):
@@ -381,15 +385,23 @@ def test_a_finished_descent_is_not_repeated_and_a_later_one_goes_on(tiny, tmp_pa
             steps.append(loop.step)
 
     (tmp_path / "descent-001.safetensors").unlink()
-    assert job(Run(callbacks=[Count()], checkpoints=checkpoints)) == expected
+    assert job(Watch(callbacks=[Count()], checkpoints=checkpoints)) == expected
     assert len(steps) == 9, "the first descent must come from its checkpoint"
 
 
 def test_a_checkpoint_of_another_run_is_refused(tiny, tmp_path):
     checkpoints = Checkpoints(tmp_path, every_seconds=0.0)
-    descend(net(), tiny, mean_loss, HOW, seed=4, run=Run(checkpoints=checkpoints))
+    descend(net(), tiny, mean_loss, HOW, seed=4, watch=Watch(checkpoints=checkpoints))
     with pytest.raises(BadInput, match="belongs to another run"):
-        descend(net(), tiny, mean_loss, HOW, seed=4, run=Run(checkpoints=checkpoints, identity="another method"))
+        descend(
+            net(),
+            tiny,
+            mean_loss,
+            HOW,
+            seed=4,
+            watch=Watch(checkpoints=checkpoints),
+            log=Log(identity="another method"),
+        )
     for model, source, how, seed in (
         (net(1), tiny, HOW, 4),
         (net(), tiny.take(torch.arange(11)), HOW, 4),
@@ -397,14 +409,15 @@ def test_a_checkpoint_of_another_run_is_refused(tiny, tmp_path):
         (net(), tiny, HOW, 5),
     ):
         with pytest.raises(BadInput, match="belongs to another run"):
-            descend(model, source, mean_loss, how, seed=seed, run=Run(checkpoints=checkpoints))
+            descend(model, source, mean_loss, how, seed=seed, watch=Watch(checkpoints=checkpoints))
 
 
 KILLED = """
 import sys, torch, torch.nn.functional as F
 from lacunar.training.callbacks import Callback
 from lacunar.training.checkpoint import Checkpoints
-from lacunar.training.run import Run
+from lacunar.training.log import Log
+from lacunar.training.watch import Watch
 from lacunar.core import named
 from tests import problems
 torch.set_num_threads(1)
@@ -413,10 +426,10 @@ class Slow(Callback):
         import time
         time.sleep(0.02 if sys.argv[2] == "slow" else 0)
 problem = problems.problem("images", masked=True)
-run = Run(callbacks=[Slow()], checkpoints=Checkpoints(sys.argv[1], every_seconds=0.0))
+watch = Watch(callbacks=[Slow()], checkpoints=Checkpoints(sys.argv[1], every_seconds=0.0))
 from pathlib import Path
-run.checkpoints.folder = Path(sys.argv[1])
-model = problem.recipe.fit(problem.retain, 5, mask=problem.mask, run=run)
+watch.checkpoints.folder = Path(sys.argv[1])
+model = problem.recipe.fit(problem.retain, 5, mask=problem.mask, watch=watch)
 print(named.digest(model.state_dict()))
 """
 
@@ -441,9 +454,9 @@ def test_sigkill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path)
 
 def test_coupled_retraining_keeps_everyone_in_place(tiny):
     recipe = Recipe(net, epochs=3, lr=0.05, batch_size=4)
-    run = Run()
-    recipe.fit(tiny, 0, skip=[5, 15, 25], run=run)
-    assert run.examples_seen == 27 and [row["epoch"] for row in run.history] == [0, 1, 2]
-    alone = Run()
-    recipe.fit(tiny, 0, skip=tiny.ids[tiny.ids != 55], run=alone)
+    log = Log()
+    recipe.fit(tiny, 0, skip=[5, 15, 25], log=log)
+    assert log.examples_seen == 27 and [row["epoch"] for row in log.history] == [0, 1, 2]
+    alone = Log()
+    recipe.fit(tiny, 0, skip=tiny.ids[tiny.ids != 55], log=alone)
     assert alone.examples_seen == 3 and len(alone.history) == 3

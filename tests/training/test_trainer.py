@@ -52,10 +52,9 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, data, recip
     whole = recipe.fit(data, 5)
     fit = Recipe.fit
 
-    def interrupted(self, examples, seed, *, run, mask):
-        run.checkpoints.every_seconds = 0.0
-        run.callbacks = [StopAt(3)]
-        return fit(self, examples, seed, run=run, mask=mask)
+    def interrupted(self, examples, seed, *, watch, log, mask):
+        watch.checkpoints.every_seconds = 0.0
+        return fit(self, examples, seed, watch=replace(watch, callbacks=[StopAt(3)]), log=log, mask=mask)
 
     monkeypatch.setattr(Recipe, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -16,7 +16,6 @@ from lacunar.auditing import facts
 from lacunar.auditing.checks import copies, given_oracles, invariants, trial_of
 from lacunar.auditing.comparison import (
     Panel,
-    Watch,
     comparable,
     on_device,
     rows,
@@ -33,7 +32,7 @@ from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measurement
 from lacunar.core.weights import model_state
 from lacunar.report.evidence import Control, Evidence, Item
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch, Watches
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
 
@@ -61,7 +60,7 @@ def audit(
     test: Any,
     *,
     oracles: int | Sequence[nn.Module] = 5,
-    validation: Any = None,
+    held_out: Any = None,
     forgotten_classes: Sequence[int] | None = None,
     seed: int = 0,
     alpha: float = 0.05,
@@ -69,7 +68,7 @@ def audit(
     procedure_on_oracle: int = 3,
     weights: Mapping[int, float] | None = None,
     extra_evaluators: Sequence[Evaluator] = (),
-    run: Watch = lambda title: Run(),
+    watch: Watches = lambda title: Watch(),
     command: str | None = None,
 ) -> Audit:
     """Compare an unlearned model with retrained ones and say pass, fail or inconclusive.
@@ -83,7 +82,7 @@ def audit(
         outcome: what a method left.
         test: held-out examples in any form that :func:`lacunar.data.stream.load` takes; utility is judged on them.
         oracles: how many models to retrain (0, or at least 3), or retrained models.
-        validation: further held-out examples for controls and attacks; None halves ``test``, class by class.
+        held_out: further held-out examples for controls and attacks; None halves ``test``, class by class.
         forgotten_classes: left out of test accuracy; None means those that no retained example has.
         seed: of the judge's own draws.
         alpha: error rate, with Holm's correction over mandatory items.
@@ -91,11 +90,11 @@ def audit(
         procedure_on_oracle: how many oracles also go through the method (0, or at least 2): what it does by itself.
         weights: by id of a forgotten example, how much it can tell; from models that have no other part in the audit.
         extra_evaluators: their numbers are shown and do not count towards the verdict.
-        run: how each training is watched, from its title.
+        watch: how each training is watched, from its title.
         command: what is recorded as the command; None takes the process's own.
 
     Raises:
-        BadInput: test or validation ids that were trained on, one or two oracles, oracles of another architecture,
+        BadInput: test or held-out ids that were trained on, one or two oracles, oracles of another architecture,
             settings out of range; all before anything is computed.
         NotApplicable: oracles are asked for, but the recipe cannot train.
     """
@@ -104,13 +103,13 @@ def audit(
     k, models = given_oracles(oracles, problem)
     procedures = _procedures(procedure_on_oracle, k)
     residue = registry.find("evaluators", "residue", weights=None if weights is None else dict(weights))
-    trial, notes = trial_of(outcome, test, validation, forgotten_classes, seed)
+    trial, notes = trial_of(outcome, test, held_out, forgotten_classes, seed)
     found = copies(trial)
     seconds: list[float] = []
     if k and not models:
-        models, seconds = train_oracles(problem, k, run)
+        models, seconds = train_oracles(problem, k, watch)
     trial = replace(trial, oracles=tuple(on_device(m, problem.device) for m in models))
-    through, trouble = through_procedure(outcome, trial.oracles, procedures, run)
+    through, trouble = through_procedure(outcome, trial.oracles, procedures, watch)
     panel = Panel.of(trial, through)
     items, controls, measurements = _evidence(panel, residue, extra_evaluators, seconds, rule)
     items = [*invariants(outcome, trial, found), *items]

@@ -26,29 +26,29 @@ TOLERATED = 0.05
 
 
 def trial_of(
-    outcome: Outcome, test: Any, validation: Any, forgotten_classes: Sequence[int] | None, seed: int
+    outcome: Outcome, test: Any, held_out: Any, forgotten_classes: Sequence[int] | None, seed: int
 ) -> tuple[Trial, list[str]]:
     """The checked trial of an audit without its oracles, and notes for the reader.
 
-    Without ``validation`` the test set is halved, class by class: controls and attacks get one half, utility the other.
+    Without ``held_out`` the test set is halved, class by class: controls and attacks get one half, utility the other.
 
     Raises:
-        BadInput: ids that are in training and in test or validation, inputs or labels that the model cannot take.
+        BadInput: ids that are in training and in test or held out, inputs or labels that the model cannot take.
     """
     problem, notes = outcome.problem, []
     first = 1 + int(torch.cat([problem.retain.ids, problem.forget.ids]).max())
     judged = _loaded(test, "test", first, problem)
-    if validation is None:
+    if held_out is None:
         if len(judged) < 4:
-            raise BadInput(f"a test set of {len(judged)} examples cannot be halved; give validation= as well")
+            raise BadInput(f"a test set of {len(judged)} examples cannot be halved; give held_out= as well")
         held_out, judged = _halves(judged, seed)
         notes.append(
-            f"No validation set was given: {len(held_out)} of the test examples served as controls and for attacks, "
+            f"No held-out set was given: {len(held_out)} of the test examples served as controls and for attacks, "
             f"the other {len(judged)} for utility."
         )
     else:
-        held_out = _loaded(validation, "validation", max(first, 1 + int(judged.ids.max())), problem)
-        _disjoint(held_out, judged, "validation", "test")
+        held_out = _loaded(held_out, "held-out", max(first, 1 + int(judged.ids.max())), problem)
+        _disjoint(held_out, judged, "held-out", "test")
     vanished = set(problem.forget.class_counts()) - set(problem.edited.class_counts())
     classes = tuple(sorted(vanished if forgotten_classes is None else set(forgotten_classes)))
     return Trial(outcome, judged, held_out, forgotten_classes=classes, seed=seed), notes
@@ -60,8 +60,8 @@ def _loaded(given: Any, name: str, first_id: int, problem: Problem) -> Source:
         raise BadInput(f"the {name} set is empty")
     _disjoint(source, problem.forget, name, "forget")
     _disjoint(source, problem.retain, name, "retain")
-    if problem.validation is not None:
-        _disjoint(source, problem.validation, name, "method's validation")
+    if problem.tuning is not None:
+        _disjoint(source, problem.tuning, name, "method's tuning")
     wanted, got = (_shapes(s) for s in (problem.forget, source))
     if wanted != got:
         raise BadInput(f"the {name} inputs have shape {got}, the training inputs {wanted}; prepare them the same way")
@@ -148,7 +148,7 @@ def copies(trial: Trial) -> Copies:
     return Copies(
         len(_among(stays, set(gone))),
         len(_among(gone, set(stays))),
-        len(_among(prints(trial.part("validation")), seen)),
+        len(_among(prints(trial.part("held_out")), seen)),
         len(_among(prints(trial.part("test")), seen)),
     )
 
@@ -160,7 +160,7 @@ def _among(prints: Any, known: set[bytes]) -> list[bytes]:
 def invariants(outcome: Outcome, trial: Trial, found: Copies) -> list[Item]:
     """The items of tier 0: what must hold of any unlearned model, and of the examples that judge it."""
     problem, state = outcome.problem, model_state(outcome.model)
-    held = [trial.part(s) for s in ("validation", "test")]
+    held = [trial.part(s) for s in ("held_out", "test")]
     items = [
         _item("weights_finite", len(named.not_finite(state)), "tensors with NaN or infinity"),
         _item("mask_kept", _outside(outcome.mask, outcome.model, None), "non-zero weights outside the mask"),

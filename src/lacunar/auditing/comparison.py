@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -16,12 +15,10 @@ from lacunar.auditing.trial import Trial
 from lacunar.core.errors import LacunarError
 from lacunar.core.measurement import Measurement
 from lacunar.core.rng import seed_of
-from lacunar.training.run import Run
+from lacunar.training.log import Log
+from lacunar.training.watch import Watches
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
-
-Watch: TypeAlias = Callable[[str], Run]
-"""How each training of an audit is watched: its title to a :class:`~lacunar.training.run.Run`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +122,7 @@ def _rows(panel: Panel, evaluator: Evaluator) -> list[Row]:
     ]
 
 
-def train_oracles(problem: Problem, k: int, watch: Watch) -> tuple[list[nn.Module], list[float]]:
+def train_oracles(problem: Problem, k: int, watch: Watches) -> tuple[list[nn.Module], list[float]]:
     """Train ``k`` models by the recipe, each from its own seed, on what should have been trained on.
 
     That is the retained examples and, where some are corrected instead of deleted, the corrected rows. Also returns
@@ -133,10 +130,11 @@ def train_oracles(problem: Problem, k: int, watch: Watch) -> tuple[list[nn.Modul
     """
     models, seconds = [], []
     for i in range(k):
-        began, seed, run = time.perf_counter(), oracle_seed(problem, i), watch(f"oracle {i + 1} of {k}")
-        models.append(problem.recipe.fit(problem.edited, seed, mask=problem.mask, run=run))
+        began, seed, log = time.perf_counter(), oracle_seed(problem, i), Log()
+        how = watch(f"oracle {i + 1} of {k}")
+        models.append(problem.recipe.fit(problem.edited, seed, mask=problem.mask, watch=how, log=log))
         # A training that went on from a checkpoint took longer than this call; its history knows all epochs.
-        seconds.append(max(time.perf_counter() - began, sum(row["seconds"] for row in run.history)))
+        seconds.append(max(time.perf_counter() - began, sum(row["seconds"] for row in log.history)))
     return models, seconds
 
 
@@ -146,7 +144,7 @@ def oracle_seed(problem: Problem, index: int) -> int:
 
 
 def through_procedure(
-    outcome: Outcome, oracles: Sequence[nn.Module], j: int, watch: Watch
+    outcome: Outcome, oracles: Sequence[nn.Module], j: int, watch: Watches
 ) -> tuple[list[nn.Module], list[str]]:
     """The first ``j`` oracles after the same method with the same settings, each with its own seed.
 
@@ -156,7 +154,7 @@ def through_procedure(
     models: list[nn.Module] = []
     trouble: list[str] = []
     for i, oracle in enumerate(oracles[:j]):
-        posed = replace(problem, model=oracle, seed=seed_of(problem.seed, "procedure on oracle", i), run=Run())
+        posed = replace(problem, model=oracle, seed=seed_of(problem.seed, "procedure on oracle", i))
         try:
             models.append(outcome.method(posed, watch(f"procedure on oracle {i + 1} of {j}")).model)
         except LacunarError as error:

@@ -70,10 +70,10 @@ def matched(trial: Trial) -> Matched:
     Raises:
         NotApplicable: no held-out examples, or none of a class that is forgotten only in part.
     """
-    if trial.validation is None:
-        raise NotApplicable("controls are held-out examples, and this trial has no validation part")
+    if trial.held_out is None:
+        raise NotApplicable("controls are held-out examples, and this trial has no held-out part")
     label, true = class_labels(trial.part("forget")), true_classes(trial)
-    held_out = class_labels(trial.validation)
+    held_out = class_labels(trial.held_out)
     vanished = torch.isin(label, torch.tensor(trial.forgotten_classes, dtype=torch.int64))
     usable = ~vanished & torch.isin(true, held_out)
     if not bool(usable.any()):

@@ -16,7 +16,7 @@ class Evaluator(Plugin):
 
     Class attributes:
         paper: where it comes from.
-        needs: what a trial must offer: "validation", "oracles".
+        needs: what a trial must offer: "held_out", "oracles".
         cost: what it costs, in words.
         MEASURES: all that it says, by name; ``name[key]`` is one of a family that is listed as ``name``.
     """

@@ -92,7 +92,7 @@ def environment(trial: Trial, command: str | None) -> dict[str, Any]:
         "precision": resolve_precision(problem.recipe.precision, outcome.model, problem.device),
         "weights_before_sha256": named.digest(model_state(problem.model)),
         "weights_after_sha256": named.digest(model_state(outcome.model)),
-        "data_sha256": {s: trial.part(s).digest() for s in ("retain", "forget", "test", "validation")},
+        "data_sha256": {s: trial.part(s).digest() for s in ("retain", "forget", "test", "held_out")},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

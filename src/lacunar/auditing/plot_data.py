@@ -59,7 +59,7 @@ def _controls(trial: Trial) -> Tensor:
         place, labels = matched(trial).draw(trial.seed)
     except LacunarError:
         return torch.zeros(0)
-    return forward.margin(class_logits(trial, "validation")[place], labels)
+    return forward.margin(class_logits(trial, "held_out")[place], labels)
 
 
 def _losses(panel: Panel) -> dict[str, Any]:

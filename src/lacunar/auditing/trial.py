@@ -18,7 +18,7 @@ class Trial:
     Attributes:
         outcome: the unlearned model and the problem it came from.
         test: what utility is judged on; never seen in training.
-        validation: held-out examples for attacks and controls, disjoint from ``test``.
+        held_out: held-out examples for attacks and controls, disjoint from ``test``.
         oracles: models trained by the same recipe on the retained examples, with different seeds.
         forgotten_classes: classes that disappear; left out of retained-class accuracies.
         seed: of the judge's own draws.
@@ -27,7 +27,7 @@ class Trial:
 
     outcome: Outcome
     test: Source
-    validation: Source | None = None
+    held_out: Source | None = None
     oracles: tuple[nn.Module, ...] = ()
     forgotten_classes: tuple[int, ...] = ()
     seed: int = 0
@@ -35,7 +35,7 @@ class Trial:
     _others: dict[int, Trial] = field(default_factory=dict, init=False, repr=False)
 
     def part(self, split: str) -> Source:
-        """The examples of "forget", "retain", "test" or "validation".
+        """The examples of "forget", "retain", "test" or "held_out".
 
         Raises:
             BadInput: there is no such part.
@@ -44,7 +44,7 @@ class Trial:
             "forget": self.outcome.problem.forget,
             "retain": self.outcome.problem.retain,
             "test": self.test,
-            "validation": self.validation,
+            "held_out": self.held_out,
         }
         if parts.get(split) is None:
             raise BadInput(f"this trial has no {split} examples")

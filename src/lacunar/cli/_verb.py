@@ -20,7 +20,7 @@ from lacunar.core.errors import BadInput, Diverged, LacunarError, NotApplicable
 
 if TYPE_CHECKING:
     from lacunar.jobs.run_folder import Request
-    from lacunar.training.run import Run
+    from lacunar.training.watch import Watch
 
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -113,16 +113,16 @@ def emit(value: Any) -> None:
 
 
 @contextmanager
-def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float, *, quiet: bool) -> Iterator[Run]:
+def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float, *, quiet: bool) -> Iterator[Watch]:
     """A run of the request ``wanted`` in its folder, told on standard error; its checkpoints go when the block ends."""
     from lacunar.jobs.run_folder import CHECKPOINTS, Begin
     from lacunar.training.callbacks import Report
     from lacunar.training.checkpoint import Checkpoints
-    from lacunar.training.run import Run
+    from lacunar.training.watch import Watch
 
     begin, checkpoints = Begin(folder, wanted), Checkpoints(folder / CHECKPOINTS, seconds)
     try:
-        yield Run((begin,) if quiet else (begin, Report(title)), checkpoints)
+        yield Watch((begin,) if quiet else (begin, Report(title)), checkpoints)
     except Diverged:
         # The remedy is another setting, which would be another request: this one leaves nothing behind.
         checkpoints.clear()
@@ -133,16 +133,16 @@ def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float,
 
 
 @contextmanager
-def watching(folder: Path, seconds: float, *, quiet: bool) -> Iterator[Callable[[str], Run]]:
+def watching(folder: Path, seconds: float, *, quiet: bool) -> Iterator[Callable[[str], Watch]]:
     """Runs for several trainings by title, each with checkpoints of its own, which go when the block ends."""
     from lacunar.jobs.run_folder import CHECKPOINTS
     from lacunar.training.callbacks import Report
     from lacunar.training.checkpoint import Checkpoints
-    from lacunar.training.run import Run
+    from lacunar.training.watch import Watch
 
-    def watch(title: str) -> Run:
+    def watch(title: str) -> Watch:
         checkpoints = Checkpoints(folder / CHECKPOINTS / title.replace(" ", "-"), seconds)
-        return Run(() if quiet else (Report(title),), checkpoints)
+        return Watch(() if quiet else (Report(title),), checkpoints)
 
     yield watch
     # With other options an interrupted call may have left checkpoints of trainings that are no longer asked for.

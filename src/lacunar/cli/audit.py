@@ -49,10 +49,10 @@ def audit(
             outcome,
             ready.parts.test,
             oracles=oracles,
-            validation=ready.parts.validation,
+            held_out=ready.parts.validation,
             procedure_on_oracle=min(procedures, oracles),
             seed=seed,
-            run=watch,
+            watch=watch,
         )
         report = result.save(place / "report.html")
     if json:

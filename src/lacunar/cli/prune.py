@@ -36,8 +36,8 @@ def prune(
     ready = prune.pruning(request)
     place, wanted = Path(out), record(ready.request, ready.seen)
     if not claim(place, wanted, BASE, force=force):
-        with watched("pruning", place, wanted, checkpoint_seconds, quiet=quiet) as run:
-            ready.save(place, *ready.make(run))
+        with watched("pruning", place, wanted, checkpoint_seconds, quiet=quiet) as watch:
+            ready.save(place, *ready.make(watch))
     result = read_json(place / PRUNED)
     if json:
         emit({"weights": str(place / BASE), **result})

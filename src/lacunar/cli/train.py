@@ -35,8 +35,8 @@ def train(
     if claim(place, wanted, BASE, force=force):
         model = load_model(place / BASE, ready.recipe.fresh(0)).to(ready.examples.on)
     else:
-        with watched("training", place, wanted, checkpoint_seconds, quiet=quiet) as run:
-            model = ready.recipe.fit(ready.examples, ready.request.seed, run=run)
+        with watched("training", place, wanted, checkpoint_seconds, quiet=quiet) as watch:
+            model = ready.recipe.fit(ready.examples, ready.request.seed, watch=watch)
             save_model(place / BASE, model)
     scores = ready.scores(model)
     if json:

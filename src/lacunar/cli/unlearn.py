@@ -39,8 +39,8 @@ def unlearn(
         for note in ready.problem.notes:
             say(f"note: {note}")
     if not claim(place, wanted, OUTCOME, force=force):
-        with watched(ready.method.name(), place, wanted, checkpoint_seconds, quiet=quiet) as run:
-            ready.method(ready.problem, run).save(place)
+        with watched(ready.method.name(), place, wanted, checkpoint_seconds, quiet=quiet) as watch:
+            ready.method(ready.problem, watch).save(place)
     result = read_json(place / OUTCOME)
     if json:
         emit({"folder": out, **result})

@@ -250,7 +250,7 @@ def _problem(request: Request, model: nn.Module, posed: Posed, recipe: Recipe, p
             mask=mask,
             where=where,
             corrected=posed.corrected,
-            validation=parts.validation,
+            tuning=parts.validation,
         )
     notes = [*posed.notes, *problem.notes, *_notes(request, posed, problem), *_test_notes(problem, parts.test)]
     return replace(problem, notes=tuple(notes))

@@ -24,7 +24,7 @@ from lacunar.sparsity.prune_and_train import Rewind, prune_trained, train_pruned
 from lacunar.sparsity.pruner import Pruner
 from lacunar.sparsity.scope import Scope, live_counts
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 
 PROBE = 8
 """How many training examples a net is followed on, and the outputs of a compacted one are compared on."""
@@ -51,11 +51,11 @@ class Pruning:
     mask: Mask | None
     seen: dict[str, str]
 
-    def make(self, run: Run) -> tuple[nn.Module, Mask]:
+    def make(self, watch: Watch) -> tuple[nn.Module, Mask]:
         """The sparse model and its mask."""
         recipe, examples, seed = self.training.recipe, self.training.examples, self.request.seed
         if self.model is None:
-            return train_pruned(recipe, examples, self.pruner, self.rewind, seed, finetune=self.finetune, run=run)
+            return train_pruned(recipe, examples, self.pruner, self.rewind, seed, finetune=self.finetune, watch=watch)
         return prune_trained(
             self.model.to(examples.on),
             recipe,
@@ -65,7 +65,7 @@ class Pruning:
             seed,
             within=self.mask,
             finetune=self.finetune,
-            run=run,
+            watch=watch,
         )
 
     def save(self, folder: Path, model: nn.Module, mask: Mask) -> None:

@@ -39,7 +39,7 @@ class Selecting:
     seen: dict[str, str]
 
     def make(self) -> Mask:
-        """The selected weights; notes of the score go to the problem's run."""
+        """The selected weights; notes of the score go to the problem's log."""
         scores = self.problem.scores(self.score)
         rng = generator_of(self.problem.seed, "select")
         return self.selection.mask(self.problem.model, scores, rng, self.problem.mask)
@@ -52,7 +52,7 @@ class Selecting:
             "selection": asdict(self.selection),
             "seed": self.problem.seed,
             "seen": self.seen,
-            "notes": list(self.problem.run.notes),
+            "notes": list(self.problem.log.notes),
             "mask_sha256": named.digest(mask),
         }
         save_mask(path, mask)

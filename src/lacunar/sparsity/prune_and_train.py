@@ -19,8 +19,9 @@ from lacunar.sparsity.pruner import Pruner
 from lacunar.sparsity.scope import Counts
 from lacunar.training import forward
 from lacunar.training.callbacks import Callback, Loop
+from lacunar.training.log import Log
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 
 Rewind = int | str
 """Where weights go back to when a mask is found: an epoch, "init" (epoch 0) or "none" (they stay as trained)."""
@@ -35,8 +36,9 @@ def train_pruned(
     *,
     counts: Counts | None = None,
     finetune: Recipe | None = None,
-    validation: Source | None = None,
-    run: Run | None = None,
+    tuning: Source | None = None,
+    watch: Watch | None = None,
+    log: Log | None = None,
 ) -> tuple[nn.Module, Mask]:
     """Train, prune, rewind, train again under the mask: the sparse model and its mask.
 
@@ -49,25 +51,26 @@ def train_pruned(
             tickets), or "none" for the trained ones; then ``finetune`` follows instead of training.
         counts: how many weights stay live instead of the pruner's ``sparsity``; see :meth:`Pruner.mask`.
         finetune: how masked weights are trained on with rewind="none"; None leaves them as they are.
-        validation: examples that are neither trained on nor judged with. Given, the weights of the final training's
+        tuning: examples that are neither trained on nor judged with. Given, the weights of the final training's
             best epoch on them remain, as in published code; else those of the last epoch.
 
     Raises:
-        BadInput: an epoch that the recipe does not reach, validation examples that are trained on.
+        BadInput: an epoch that the recipe does not reach, tuning examples that are trained on.
         NotApplicable: a recipe with its own ``train=`` that would have to keep a mask, a pruner that trains between its
             rounds where nothing does (rewind="none" without ``finetune``), or what the pruner lacks.
 
-    Departures from the paper: the last epoch counts unless ``validation`` is given.
+    Departures from the paper: the last epoch counts unless ``tuning`` is given.
     """
     first = pruner.scores == "initial"
     back = "init" if first else rewind
-    making = _Making(recipe, examples, pruner, back, seed, finetune, validation, run, counts=counts)
+    log = log or (None if watch is None else Log())
+    making = _Making(recipe, examples, pruner, back, seed, finetune, tuning, watch, log, counts=counts)
     start = recipe.fresh(seed).to(examples.on)
     if first:
         return making.finish(start, start)
     snapshot = Snapshot(making.epoch)
     # A recipe with its own train= cannot be watched, and without a rewind need not be.
-    dense = recipe.fit(examples, seed, callbacks=[snapshot] if making.epoch else [], run=run)
+    dense = recipe.fit(examples, seed, callbacks=[snapshot] if making.epoch else [], watch=watch, log=log)
     return making.finish(dense, snapshot.of(start))
 
 
@@ -81,7 +84,8 @@ def prune_trained(
     *,
     within: Mapping[str, Tensor] | None = None,
     finetune: Recipe | None = None,
-    run: Run | None = None,
+    watch: Watch | None = None,
+    log: Log | None = None,
 ) -> tuple[nn.Module, Mask]:
     """Make a given trained model sparse; as :func:`train_pruned` from its second step on.
 
@@ -93,7 +97,8 @@ def prune_trained(
     """
     first = pruner.scores == "initial" and rewind != "none"
     back = "init" if first else rewind
-    making = _Making(recipe, examples, pruner, back, seed, finetune, None, run, within)
+    log = log or (None if watch is None else Log())
+    making = _Making(recipe, examples, pruner, back, seed, finetune, None, watch, log, within)
     if rewind == "none":
         return making.finish(model, model)
     start = recipe.fresh(seed).to(examples.on)
@@ -101,7 +106,7 @@ def prune_trained(
         return making.finish(start, start)
     snapshot = Snapshot(making.epoch, stop=True)
     if making.epoch > 0:
-        recipe.fit(examples, seed, callbacks=[snapshot], run=run)
+        recipe.fit(examples, seed, callbacks=[snapshot], watch=watch, log=log)
     return making.finish(model, snapshot.of(start))
 
 
@@ -115,8 +120,9 @@ class _Making:
     rewind: Rewind
     seed: int
     finetune: Recipe | None
-    validation: Source | None
-    run: Run | None
+    tuning: Source | None
+    watch: Watch | None
+    log: Log | None
     within: Mapping[str, Tensor] | None = None
     counts: Counts | None = None
 
@@ -132,8 +138,8 @@ class _Making:
             )
         if self.recipe.train is not None and not self.untrained:
             raise NotApplicable("a recipe with its own train= cannot keep a mask; give the settings of the training")
-        if self.validation is not None and bool(self.examples.has(self.validation.ids).any()):
-            raise BadInput("validation examples are among those trained on; the best epoch would be chosen on them")
+        if self.tuning is not None and bool(self.examples.has(self.tuning.ids).any()):
+            raise BadInput("tuning examples are among those trained on; the best epoch would be chosen on them")
 
     @property
     def untrained(self) -> bool:
@@ -170,11 +176,12 @@ class _Making:
             start=start,
             from_epoch=self.epoch,
             callbacks=callbacks,
-            run=self.run,
+            watch=self.watch,
+            log=self.log,
         )
 
     def _best(self) -> list[Callback]:
-        return [] if self.validation is None else [Best(self.validation, self.recipe.prepare)]
+        return [] if self.tuning is None else [Best(self.tuning, self.recipe.prepare)]
 
 
 @dataclass

@@ -29,7 +29,9 @@ def train_sparse(store: Store, recipe: Recipe, examples: Source, seed: int, prun
         scored = recipe.fresh(seed).to(examples.on) if first else train(store, recipe, examples, seed).model
         back = "init" if first else rewind
         (model, mask), about = watched(
-            scratch, examples, lambda run: prune_trained(scored, recipe, examples, pruner, back, seed, run=run)
+            scratch,
+            examples,
+            lambda watch, log: prune_trained(scored, recipe, examples, pruner, back, seed, watch=watch, log=log),
         )
         state = {f"model/{name}": t for name, t in model_state(model).items()}
         return {**state, **{f"mask/{name}": t for name, t in mask.items()}}, about

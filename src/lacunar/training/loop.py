@@ -22,8 +22,9 @@ from lacunar.machine.precision import is_conv, resolve_precision
 from lacunar.training.callbacks import Callback, Loop
 from lacunar.training.checkpoint import pack, unpack
 from lacunar.training.limits import Limits
-from lacunar.training.run import Run
+from lacunar.training.log import Log
 from lacunar.training.settings import Descent
+from lacunar.training.watch import Watch
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """``(model, batch) -> scalar``; the batch is a :class:`~lacunar.data.batches.Batch` or
@@ -42,14 +43,15 @@ def descend(
     inputs: Callable[[Any], Any] = lambda batch: batch,
     limits: Limits | None = None,
     callbacks: Sequence[Callback] = (),
-    run: Run | None = None,
+    watch: Watch | None = None,
+    log: Log | None = None,
 ) -> nn.Module:
     """Minimise ``loss`` over ``source``, in place.
 
     The order of the examples comes from the stream (seed, "order"), dropout from (seed, "noise"). Nothing is read back
-    from the device inside the loop but the mean loss, at most every 50 steps and 1 second. With ``run.checkpoints`` an
-    interrupted call that is repeated goes on from the last checkpoint and ends, on a CPU, with the same weights as an
-    uninterrupted one.
+    from the device inside the loop but the mean loss, at most every 50 steps and 1 second. With ``watch.checkpoints``
+    an interrupted call that is repeated goes on from the last checkpoint and ends, on a CPU, with the same weights as
+    an uninterrupted one.
 
     Args:
         model: trained in place and returned; each module's train/eval mode is as found afterwards.
@@ -59,16 +61,17 @@ def descend(
         seed: of the order and of dropout.
         inputs: prepares a batch (casting, normalisation, augmentation).
         limits: masks, gradient factors, gradient transform.
-        callbacks: observers of this descent, before those of ``run``.
+        callbacks: observers of this descent, before those of ``watch``.
+        log: what is added to; None for a log of this descent alone.
 
     Raises:
         BadInput: masks that do not belong to the model, or nothing that could move.
         Diverged: the loss stopped being finite; the step is named.
     """
-    run, limits = run or Run(), limits or Limits()
-    index, run.descents = run.descents, run.descents + 1
+    watch, log, limits = watch or Watch(), log or Log(), limits or Limits()
+    index, log.descents = log.descents, log.descents + 1
     with isolated(seed, "noise", index), _training(model, how), torch.enable_grad():
-        job = _Job(model, source, loss, how, seed, inputs, limits, [*callbacks, *run.callbacks], run, index)
+        job = _Job(model, source, loss, how, seed, inputs, limits, [*callbacks, *watch.callbacks], watch, log, index)
         try:
             job.run_all()
         except BaseException:
@@ -121,11 +124,13 @@ class _Job:
         inputs: Callable[[Any], Any],
         limits: Limits,
         callbacks: Sequence[Callback],
-        run: Run,
+        watch: Watch,
+        log: Log,
         index: int,
     ) -> None:
         self.model, self.source, self.loss, self.how, self.seed = model, source, loss, how, seed
-        self.inputs, self.limits, self.callbacks, self.run, self.index = inputs, limits, callbacks, run, index
+        self.inputs, self.limits, self.callbacks, self.watch, self.index = inputs, limits, callbacks, watch, index
+        self.log = log
         self.live = named.parameters(model)
         for part in (limits.mask, limits.where, limits.factors):
             if part is not None:
@@ -172,7 +177,7 @@ class _Job:
                 began = time.monotonic()
             if self.loop.stopped:
                 break
-            if self.run.checkpoints is not None and self.run.checkpoints.due():
+            if self.watch.checkpoints is not None and self.watch.checkpoints.due():
                 self._save()
         self._finish()
 
@@ -267,7 +272,7 @@ class _Job:
             "lr": self.loop.lr,
             "seconds": time.monotonic() - began,
         }
-        self.run.history.append(row)
+        self.log.history.append(row)
         self.total, self.counted = 0.0, 0
         for callback in self.callbacks:
             callback.on_epoch(self.loop)
@@ -278,12 +283,12 @@ class _Job:
         if bad := named.not_finite(self.live):
             raise Diverged(f"weights are not finite after the last step, first in {bad[0]}; lower the learning rate")
         if self.loop.stopped:
-            self.run.notes.append(self.loop.stopped)
+            self.log.notes.append(self.loop.stopped)
         for callback in self.callbacks:
             callback.on_end(self.loop)
-        self.run.steps += self.made
-        self.run.examples_seen += self.loop.examples
-        if self.run.checkpoints is not None:
+        self.log.steps += self.made
+        self.log.examples_seen += self.loop.examples
+        if self.watch.checkpoints is not None:
             self._save(done=True)
 
     def _identity(self) -> str:
@@ -291,7 +296,7 @@ class _Job:
         rates = [self.how.rate(i / 16) for i in range(16)]
         masks = [named.digest(m) if m is not None else "" for m in (self.limits.mask, self.limits.where)]
         parts = [
-            self.run.identity,
+            self.log.identity,
             settings,
             rates,
             masks,
@@ -302,7 +307,7 @@ class _Job:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _save(self, done: bool = False) -> None:
-        assert self.run.checkpoints is not None
+        assert self.watch.checkpoints is not None
         self._read()
         tensors = pack(self.model, self.optimizer)
         tensors |= {"loss/total": torch.tensor(self.total, dtype=torch.float64)}
@@ -315,16 +320,16 @@ class _Job:
             "done": done,
             "counted": self.counted,
             "examples": self.loop.examples,
-            "history": [row for row in self.run.history if row["descent"] == self.index],
+            "history": [row for row in self.log.history if row["descent"] == self.index],
             "notes": [self.loop.stopped] if self.loop.stopped else [],
         }
-        self.run.checkpoints.save(self.index, tensors, meta)
+        self.watch.checkpoints.save(self.index, tensors, meta)
 
     def _resume(self) -> int | None:
-        if self.run.checkpoints is None:
+        if self.watch.checkpoints is None:
             return 0
         self.identity = self._identity()
-        found = self.run.checkpoints.load(self.index, self.identity)
+        found = self.watch.checkpoints.load(self.index, self.identity)
         if found is None:
             return 0
         tensors, meta = found
@@ -336,11 +341,11 @@ class _Job:
             start = f"callback/{i}/"
             callback.restore({n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)})
         self.counted, self.loop.examples = meta["counted"], meta["examples"]
-        self.run.history += meta["history"]
+        self.log.history += meta["history"]
         if meta["done"]:
-            self.run.notes += meta["notes"]
-            self.run.steps += meta["step"]
-            self.run.examples_seen += meta["examples"]
+            self.log.notes += meta["notes"]
+            self.log.steps += meta["step"]
+            self.log.examples_seen += meta["examples"]
             return None
         return int(meta["step"])
 

@@ -27,9 +27,10 @@ from lacunar.training import forward
 from lacunar.training.augmentation import AUGMENTATIONS, augment
 from lacunar.training.callbacks import Callback
 from lacunar.training.limits import Limits
+from lacunar.training.log import Log
 from lacunar.training.loop import descend
-from lacunar.training.run import Run
 from lacunar.training.settings import Descent
+from lacunar.training.watch import Watch
 
 Train = Callable[[nn.Module, Source, int], nn.Module]
 
@@ -100,7 +101,8 @@ class Recipe:
         start: nn.Module | None = None,
         from_epoch: int = 0,
         callbacks: Sequence[Callback] = (),
-        run: Run | None = None,
+        watch: Watch | None = None,
+        log: Log | None = None,
     ) -> nn.Module:
         """Train from fresh weights (or from a copy of ``start``) and return the model in eval mode.
 
@@ -141,7 +143,8 @@ class Recipe:
             inputs=self.for_training(order),
             limits=Limits(mask=mask, where=where),
             callbacks=callbacks,
-            run=run,
+            watch=watch,
+            log=log,
         )
         return model.eval()
 

@@ -20,8 +20,9 @@ from lacunar.machine.meter import metered
 from lacunar.machine.precision import resolve_precision
 from lacunar.training.architecture import Architecture
 from lacunar.training.checkpoint import Checkpoints
+from lacunar.training.log import Log
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 
 T = TypeVar("T")
 
@@ -50,25 +51,27 @@ def train(store: Store, recipe: Recipe, examples: Source, seed: int, mask: named
     """
 
     def make(scratch: Path) -> Made:
-        model, about = watched(scratch, examples, lambda run: recipe.fit(examples, seed, mask=mask, run=run))
+        model, about = watched(
+            scratch, examples, lambda watch, log: recipe.fit(examples, seed, mask=mask, watch=watch, log=log)
+        )
         return model_state(model), about
 
     kept = store.keep(facts(recipe, examples, seed, mask), make)
     return Trained(model_with(recipe, examples, seed, kept.tensors), mask, kept.about, kept.made)
 
 
-def watched(scratch: Path, examples: Source, work: Callable[[Run], T]) -> tuple[T, dict[str, Any]]:
-    run = Run(checkpoints=Checkpoints(scratch))
+def watched(scratch: Path, examples: Source, work: Callable[[Watch, Log], T]) -> tuple[T, dict[str, Any]]:
+    log = Log()
     with metered(examples.on) as meter:
-        result = work(run)
+        result = work(Watch(checkpoints=Checkpoints(scratch)), log)
     return result, {
         # Of a training that went on after a kill, only the seconds of whole epochs are known.
-        "seconds": max(meter.seconds, sum(row["seconds"] for row in run.history)),
+        "seconds": max(meter.seconds, sum(row["seconds"] for row in log.history)),
         "cpu_seconds": meter.cpu_seconds,
         "peak_bytes": meter.peak_bytes,
-        "steps": run.steps,
-        "examples_seen": run.examples_seen,
-        "history": run.history,
+        "steps": log.steps,
+        "examples_seen": log.examples_seen,
+        "history": log.history,
     }
 
 

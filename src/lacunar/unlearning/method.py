@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -15,15 +14,16 @@ from torch import nn
 
 from lacunar.catalog.plugin import Plugin
 from lacunar.core import named
-from lacunar.core.errors import BadInput, Diverged, LacunarError, NotApplicable, sample_of
+from lacunar.core.errors import Diverged, LacunarError, NotApplicable, sample_of
 from lacunar.core.files import write_json
 from lacunar.core.named import Mask
 from lacunar.core.rng import as_found, isolated
 from lacunar.core.weights import model_state, save_mask, save_model
 from lacunar.data.ids import ids_digest
 from lacunar.machine.meter import metered
-from lacunar.training.run import Run
-from lacunar.unlearning.problem import Problem
+from lacunar.training.log import Log
+from lacunar.training.watch import Watch
+from lacunar.unlearning.problem import Problem, copied
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ NEEDS = {
     "forget": "the examples to forget",
     "retraining": "a recipe that can train again (build=)",
     "corrected": "corrected rows (corrected=)",
-    "validation": "held-out validation examples (validation=)",
+    "tuning": "held-out examples to tune on (tuning=)",
     "mask": "the mask of a pruned model (mask=)",
     "trace": "a record of the first training (trace=)",
     "state": "a state computed while the data was there (state=)",
@@ -109,11 +109,15 @@ class Method(Plugin):
     Class attributes:
         paper: where it comes from.
         needs: what a problem must offer, keys of ``NEEDS``; checked before anything is computed.
+        keeps_mask: whether pruned weights stay pruned unless the method says what its new mask is.
+        adds_weights: whether the model may come back with further weights, such as adapters.
     """
 
     kind: ClassVar[str] = "methods"
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]]
+    keeps_mask: ClassVar[bool] = True
+    adds_weights: ClassVar[bool] = False
 
     @abstractmethod
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
@@ -125,7 +129,18 @@ class Method(Plugin):
             if not _offers(problem, need):
                 raise NotApplicable(f"{self.name()} needs {NEEDS[need]}, and this problem has none")
 
-    def __call__(self, problem: Problem, run: Run | None = None) -> Outcome:
+    def keeps_contract(self, problem: Problem, result: nn.Module) -> None:
+        """Raise unless ``result`` is finite, has the weights of the original, and moved only those that may move.
+
+        Raises:
+            Diverged: a weight or a buffer is NaN or infinite.
+            LacunarError: other weights, or one outside ``mask`` or ``where`` that has moved.
+        """
+        _finite(self, result)
+        _same_weights(self, problem, result)
+        _still_held(self, problem, result)
+
+    def __call__(self, problem: Problem, watch: Watch | None = None) -> Outcome:
         """Check, copy, seed, unlearn, measure. The given model and all global state are left as found.
 
         Raises:
@@ -134,28 +149,27 @@ class Method(Plugin):
             LacunarError: the method broke its contract: a weight outside ``mask`` or ``where`` has moved.
         """
         self.check(problem)
-        run = run or Run()
-        run.identity = json.dumps([self.spec(), problem.recipe.settings()], sort_keys=True)
-        model = _copy(problem.model).to(problem.device)
+        log = Log(identity=json.dumps([self.spec(), problem.recipe.settings()], sort_keys=True))
+        watch = watch or problem.watch
+        model = copied(problem.model).to(problem.device)
         with as_found(), isolated(problem.seed, "method", self.name()), metered(problem.device) as meter:
-            result = self.unlearn(model, replace(problem, run=run))
-        if run.checkpoints is not None:
-            run.checkpoints.clear()
-        mask = problem.mask if run.mask is None else run.mask
-        _check_contract(self, problem, result, mask)
+            result = self.unlearn(model, replace(problem, watch=watch, log=log))
+        if watch.checkpoints is not None:
+            watch.checkpoints.clear()
+        self.keeps_contract(replace(problem, log=log), result)
         return Outcome(
             problem=problem,
             method=self,
             model=result.eval(),
-            mask=mask,
+            mask=problem.mask if log.mask is None else log.mask,
             seconds=meter.seconds,
             cpu_seconds=meter.cpu_seconds,
             peak_bytes=meter.peak_bytes,
-            examples_seen=run.examples_seen,
-            steps=run.steps,
-            history=tuple(run.history),
-            notes=tuple(run.notes),
-            facts=dict(run.facts),
+            examples_seen=log.examples_seen,
+            steps=log.steps,
+            history=tuple(log.history),
+            notes=tuple(log.notes),
+            facts=dict(log.facts),
         )
 
 
@@ -166,26 +180,26 @@ def _offers(problem: Problem, need: str) -> bool:
     return part is not None and len(part) > 0
 
 
-def _copy(model: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(model)
-    except RuntimeError as error:
-        raise BadInput(f"the model cannot be copied ({error}); remove hooks that keep non-leaf tensors") from error
-
-
-def _check_contract(method: Method, problem: Problem, result: nn.Module, mask: named.Mask | None) -> None:
-    after = named.parameters(result)
-    before = named.parameters(problem.model)
+def _finite(method: Method, result: nn.Module) -> None:
     if bad := named.not_finite(model_state(result)):
         raise Diverged(
             f"{method.name()} ended in NaN or infinity in {sample_of(bad, 3)}: there is no result; take smaller steps"
         )
-    if set(after) != set(before):
+
+
+def _same_weights(method: Method, problem: Problem, result: nn.Module) -> None:
+    after, before = named.parameters(result).keys(), named.parameters(problem.model).keys()
+    if not before <= after or (after > before and not method.adds_weights):
         raise LacunarError(f"{method.name()} returned a model with other weights than it was given")
-    for name, p in after.items():
-        if mask is not None and bool((p.detach() != 0)[~mask[name].to(p.device)].any()):
+
+
+def _still_held(method: Method, problem: Problem, result: nn.Module) -> None:
+    after, before = named.parameters(result), named.parameters(problem.model)
+    mask = problem.log.mask or (problem.mask if method.keeps_mask else None) or {}
+    for name, live in mask.items():
+        if bool((after[name].detach() != 0)[~live.to(after[name].device)].any()):
             raise LacunarError(f"{method.name()} moved a pruned weight in {name}")
-        if problem.where is not None:
-            held = ~problem.where[name].to(p.device)
-            if not torch.equal(p.detach()[held], before[name].detach().to(p.device)[held]):
-                raise LacunarError(f"{method.name()} moved a weight in {name} that lies outside where=")
+    for name, free in (problem.where or {}).items():
+        held, now = ~free.to(after[name].device), after[name].detach()
+        if not torch.equal(now[held], before[name].detach().to(now.device)[held]):
+            raise LacunarError(f"{method.name()} moved a weight in {name} that lies outside where=")

@@ -1,38 +1,38 @@
-"""What a method may know (Problem) and what it leaves behind (Outcome)."""
+"""What a method may know: a trained model, what training saw, and what of it must be forgotten."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
 
-from lacunar.core import named, rng
+from lacunar.core import named
 from lacunar.core.errors import BadInput, sample_of
 from lacunar.core.named import Mask, Named
+from lacunar.core.rng import generator_of, seed_of
 from lacunar.core.weights import model_state
 from lacunar.data.batches import Batch, Batches, Inputs
 from lacunar.data.corrections import differing
 from lacunar.data.examples import Source
 from lacunar.data.ids import Ids, as_ids
 from lacunar.data.stream import load
-from lacunar.machine import device as machine
+from lacunar.machine.device import device as device_named
 from lacunar.sparsity.score import Score
 from lacunar.training import forward
 from lacunar.training.callbacks import Callback
 from lacunar.training.limits import Limits
+from lacunar.training.log import Log
 from lacunar.training.loop import Loss, descend
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
 from lacunar.training.settings import Descent
-
-if TYPE_CHECKING:
-    pass
+from lacunar.training.watch import Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,30 +41,32 @@ class Problem:
 
     Attributes:
         model: the trained model; methods work on a copy.
-        retain, forget: the training set in two disjoint parts.
+        seen: what training saw, in its order, the forgotten examples included.
+        forget_ids: int64, distinct ids of ``seen``: what must be forgotten.
         recipe: how the model was trained, input preparation and loss included.
         seed: of everything random that a method does.
         mask: live weights of a pruned model; all others are 0 and stay 0.
         where: the weights that a method may move; all others stay bit-equal.
         corrected: corrected rows for some of the forget ids (features or labels changed); None means deletion.
-        validation: held-out examples, neither trained on nor the judge's, for stopping rules.
+        tuning: held-out examples that a method may look at, for stopping rules; neither trained on nor the judge's.
         trace: what training recorded about each example; state: what ``prepare`` computed while the data was there.
-        run: how the job is watched; also the meter of what it used.
+        watch, log: how the job is watched, and what comes out of it beside the model.
         notes: what a reader of the result should know, e.g. that a class disappears.
     """
 
     model: nn.Module = field(repr=False)
-    retain: Source
-    forget: Source
+    seen: Source
+    forget_ids: Tensor = field(repr=False)
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     mask: Mask | None = field(default=None, repr=False)
     where: Mask | None = field(default=None, repr=False)
     corrected: Source | None = None
-    validation: Source | None = None
+    tuning: Source | None = None
     trace: Mapping[str, Tensor] | None = field(default=None, repr=False)
     state: Mapping[str, Tensor] | None = field(default=None, repr=False)
-    run: Run = field(default_factory=Run, repr=False)
+    watch: Watch = field(default_factory=Watch, repr=False)
+    log: Log = field(default_factory=Log, repr=False)
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -77,10 +79,14 @@ class Problem:
         seed: int = 0,
         *,
         corrected: Source | None = None,
+        tuning: Any = None,
+        mask: Mask | None = None,
+        where: Mask | None = None,
+        trace: Mapping[str, Tensor] | None = None,
+        state: Mapping[str, Tensor] | None = None,
         device: str = "auto",
-        **more: Any,
     ) -> Problem:
-        """A checked problem: splits ``train`` into what stays and what goes.
+        """A checked problem on one device.
 
         Args:
             train: what the model was trained on, in any form that :func:`lacunar.data.stream.load` takes.
@@ -88,46 +94,63 @@ class Problem:
                 ``corrected`` changes.
             corrected: training rows as they should have been, e.g. from :mod:`lacunar.data.corrections`; those that
                 differ from ``train`` are forgotten as well, and theirs are the corrected rows.
+            tuning: examples that were not trained on, in any of these forms.
             device: "auto" is CUDA where there is one.
-            more: ``mask``, ``where``, ``validation``, ``trace``, ``state``.
 
         Raises:
             BadInput: ids that are not in the training set, nothing to forget, nothing to retain, weights that are NaN
-                or infinite, labels that the model's head has no logit for, masks of another model.
+                or infinite, labels that the model's head has no logit for, masks of another model, tuning examples
+                that were trained on.
         """
-        examples = load(train)
-        recipe = recipe or Recipe()
-        gone, notes = _asked(examples, forget, corrected)
-        goes, stays = examples.where(gone), examples.without(gone)
-        target = machine.device(device)
+        seen, recipe, target = load(train), recipe or Recipe(), device_named(device)
+        gone, notes = _asked(seen, forget, corrected)
+        _check_weights(model, mask, where)
         if corrected is not None:
             # The rows of a whole corrected set that nobody touched are retained examples.
-            corrected = corrected.take(goes.has(corrected.ids).nonzero().reshape(-1)).to(target)
-        if len(stays) == 0 and not corrected:
-            raise BadInput(f"all {len(examples)} training examples are to be forgotten: nothing is left to retain")
-        _check_weights(model, more.get("mask"), more.get("where"))
-        stays, goes = stays.to(target), goes.to(target)
-        masks = {name: more[name] for name in ("mask", "where") if more.get(name) is not None}
-        more |= {name: {key: m.to(target) for key, m in mask.items()} for name, mask in masks.items()}
-        parts = [part for part in (stays, goes, corrected) if part]
-        check_head(model, recipe, *parts)
-        left = {label for part in (stays, corrected) if part for label in part.class_counts()}
-        if vanished := sorted(set(goes.class_counts()) - left):
-            notes.append(
-                f"class {sample_of(vanished)} disappears: no retained example has it, so accuracy on retained data and "
-                "membership controls are undefined for it; test accuracy leaves it out"
-            )
-        return cls(model, stays, goes, recipe, seed, corrected=corrected, notes=tuple(notes), **more)
+            corrected = corrected.take(torch.isin(corrected.ids.cpu(), gone).nonzero().reshape(-1)).to(target)
+        held = None if tuning is None else _not_trained_on(load(tuning, first_id=1 + int(seen.ids.max())), seen)
+        found = cls(
+            model,
+            seen.to(target),
+            gone,
+            recipe,
+            seed,
+            mask=_on(mask, target),
+            where=_on(where, target),
+            corrected=corrected,
+            tuning=None if held is None else held.to(target),
+            trace=trace,
+            state=state,
+        )
+        if not found.edited:
+            raise BadInput(f"all {len(seen)} training examples are to be forgotten: nothing is left to retain")
+        check_head(model, recipe, *(part for part in (found.retain, found.forget, corrected, found.tuning) if part))
+        return replace(found, notes=(*notes, *_vanished(found)))
+
+    @cached_property
+    def retain(self) -> Source:
+        """The examples that stay, in the order of training."""
+        return self.seen.without(self.forget_ids)
+
+    @cached_property
+    def forget(self) -> Source:
+        """The examples that go, in the order of the request."""
+        return self.seen.where(self.forget_ids)
+
+    @cached_property
+    def edited(self) -> Source:
+        """The training set as it should have been: the retained examples and the corrected rows."""
+        return self.retain if self.corrected is None else self.retain + self.corrected
 
     @property
     def device(self) -> torch.device:
         """Where the examples are and the work is done."""
-        return self.retain.on
+        return self.seen.on
 
     @property
-    def edited(self) -> Source:
-        """The training set as it should have been: the retained examples and the corrected rows."""
-        return self.retain if self.corrected is None else self.retain + self.corrected
+    def free(self) -> Mask | None:
+        """The weights that may move: live and inside ``where``; None for all."""
+        return named.both(self.mask, self.where)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The recipe's mean loss on a prepared batch."""
@@ -136,6 +159,14 @@ class Problem:
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """The recipe's loss of each example of a prepared batch, ``[n]``."""
         return self.recipe.losses(forward.logits(model, batch.x), batch.y)
+
+    def teacher(self) -> nn.Module:
+        """A frozen copy of the original in eval mode, on the device: what distillation looks up to."""
+        return copied(self.model).to(self.device).eval().requires_grad_(False)
+
+    def example(self) -> Inputs:
+        """A prepared input, for those who must run the model to follow it."""
+        return self.recipe.prepare(self.forget.inputs_at(torch.arange(1, device=self.device)))
 
     def descend(
         self,
@@ -164,47 +195,133 @@ class Problem:
             inputs=self.recipe.for_training(self.seed, settings.augment),
             limits=Limits(self.mask, self.where, factors, transform),
             callbacks=callbacks,
-            run=self.run,
+            watch=self.watch,
+            log=self.log,
         )
+
+    def move(self, model: nn.Module, update: Named) -> nn.Module:
+        """Add a closed-form ``update`` to the weights that may move, in place."""
+        now = named.weights(model)
+        moved = named.add(now, update)
+        named.write(model, moved if self.free is None else named.choose(self.free, moved, now))
+        return model
 
     def scores(self, score: Score, model: nn.Module | None = None) -> Named:
         """The scores of the weights of ``model`` (by default the original), drawn from the seed, on the device.
 
-        Those of the state if it has them, see :meth:`~lacunar.sparsity.score.Score.prepare`. Notes go to the run.
+        Those of the state if it has them, see :meth:`~lacunar.sparsity.score.Score.prepare`. Notes go to the log.
         """
         given = self.model if model is None else model
         ready, note = score.prepared(self.state or {}, given)
         if note:
-            self.run.notes.append(note)
+            self.log.notes.append(note)
         if ready is not None:
             return {name: part.to(self.device) for name, part in ready.items()}
         if next(given.parameters()).device != self.device:
-            given = copy.deepcopy(given).to(self.device)
+            given = copied(given).to(self.device)
         return score.scores(
             given,
             self.edited,
             self.recipe,
-            rng.generator_of(self.seed, "scores", score.name()),
+            generator_of(self.seed, "scores", score.name()),
             forget=self.forget,
             corrected=self.corrected,
-            notes=self.run.notes,
+            notes=self.log.notes,
         )
 
-    def movable(self, model: nn.Module) -> Mask | None:
-        """The weights that may change: live and inside ``where``; None for all."""
-        return named.both(self.mask, self.where)
+    def hand_to(self, method: Unlearner, model: nn.Module, *, turn: int | None = None, **changes: Any) -> nn.Module:
+        """What ``method`` makes of ``model``: the one way in which a combiner passes a problem on.
 
-    def example(self) -> Inputs:
-        """A prepared input, for those who must run the model to follow it."""
-        return self.recipe.prepare(self.forget.inputs_at(torch.arange(1, device=self.forget.on)))
+        The method is checked and sees a problem whose original is a copy of ``model``; what it notes and counts goes
+        into this problem's log.
 
-    def move(self, model: nn.Module, update: Named) -> nn.Module:
-        """Add a closed-form ``update`` to the weights that may move, in place."""
-        free = self.movable(model)
-        now = named.weights(model)
-        moved = named.add(now, update)
-        named.write(model, moved if free is None else named.choose(free, moved, now))
+        Args:
+            method: any method.
+            model: where it starts; it may be changed in place and returned.
+            turn: number of this call among several, each of which draws from a seed of its own; None keeps the seed.
+            changes: fields of the problem that are others for this method, e.g. ``mask=``.
+
+        Raises:
+            NotApplicable: the changed problem lacks something that the method needs.
+            LacunarError: the method broke its contract.
+        """
+        seed = self.seed if turn is None else seed_of(self.seed, "turn", turn)
+        log = Log(descents=self.log.descents, identity=self.log.identity)
+        posed = replace(self, **{"model": copied(model), "seed": seed, "log": log, **changes})
+        method.check(posed)
+        result = method.unlearn(model, posed)
+        method.keeps_contract(posed, result)
+        self.log.absorb(log)
+        return result
+
+    def ends(
+        self,
+        model: nn.Module,
+        mask: Mask | None = None,
+        notes: Iterable[str] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> nn.Module:
+        """``model``, after what a reader should know of it has gone into the log.
+
+        Args:
+            mask: its live weights, where the method has changed them.
+            facts: JSON values that the method measured of its own work.
+        """
+        if mask is not None:
+            self.log.mask = mask
+        self.log.notes.extend(notes)
+        self.log.facts |= facts or {}
         return model
+
+
+class Unlearner(Protocol):
+    """What a problem is handed to: a method, of which a problem knows no more than this."""
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem that lacks something."""
+
+    def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
+        """The unlearned model."""
+
+    def keeps_contract(self, problem: Problem, result: nn.Module) -> None:
+        """Refuse a result that breaks the contract."""
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy.
+
+    Raises:
+        BadInput: a model that cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise BadInput(f"the model cannot be copied ({error}); remove hooks that keep non-leaf tensors") from error
+
+
+def _on(mask: Mask | None, device: torch.device) -> Mask | None:
+    return None if mask is None else {name: part.to(device) for name, part in mask.items()}
+
+
+def _not_trained_on(tuning: Source, seen: Source) -> Source:
+    if len(tuning) == 0:
+        raise BadInput("there are no tuning examples: leave tuning= out, or give some that were not trained on")
+    if len(shared := tuning.ids.cpu()[seen.has(tuning.ids)]):
+        raise BadInput(
+            f"{len(shared)} ids are in the tuning examples and in the training set: {sample_of(shared.tolist())}; a "
+            "stopping rule needs examples that were not trained on, so leave these out, or give them other ids"
+        )
+    return tuning
+
+
+def _vanished(problem: Problem) -> list[str]:
+    left = {label for part in (problem.retain, problem.corrected) if part for label in part.class_counts()}
+    if not (vanished := sorted(set(problem.forget.class_counts()) - left)):
+        return []
+    return [
+        f"class {sample_of(vanished)} disappears: no retained example has it, so accuracy on retained data and "
+        "membership controls are undefined for it; test accuracy leaves it out"
+    ]
 
 
 def _asked(examples: Source, forget: Ids | Source | None, corrected: Source | None) -> tuple[Tensor, list[str]]:

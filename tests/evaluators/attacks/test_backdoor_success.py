@@ -15,6 +15,7 @@ from lacunar.scenarios.backdoor import Backdoor
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
+from tests import problems
 from tests.evaluators import toy
 
 PLAN = Backdoor(trigger_size=2, margin=0, target=0, rate=0.1, value=255)
@@ -76,7 +77,7 @@ def test_by_hand():
     g = torch.Generator().manual_seed(0)
     x, y = torch.rand(50, 1, 4, 4, generator=g), torch.arange(50) % 4
     images = Examples.of(x, y)
-    problem = Problem(Rows(), images, images, Recipe(Rows))
+    problem = problems.parted(Rows(), images, problems.renumbered(images), Recipe(Rows))
     judge = BackdoorSuccess(trigger_size=1, margin=0, value=3.0, target=3)
     found = judge.measure([Trial(Outcome(problem, DoNothing(), problem.model), images)])
     marked = x.clone()

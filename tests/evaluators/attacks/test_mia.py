@@ -18,7 +18,7 @@ def test_auc_of_margins_against_matched_controls():
     trial = toy.world()
     found = found_in(trial)["auc_forget_vs_control"]
     # The class mix is uniform and every held-out example serves, so the controls are all of them.
-    expected = stats.delong(margins(trial, "forget"), margins(trial, "validation"))
+    expected = stats.delong(margins(trial, "forget"), margins(trial, "held_out"))
     assert (found.value, found.low, found.high) == pytest.approx(tuple(expected))
     assert found.value > 0.8 and found.n == 60
 
@@ -93,7 +93,7 @@ def test_a_forgotten_class_suppresses_controls_by_name():
 def test_it_needs_held_out_examples():
     y = torch.arange(6) % 3
     part = (toy.logits_for(y, 1.0), y)
-    with pytest.raises(NotApplicable, match="held-out validation"):
+    with pytest.raises(NotApplicable, match="held-out examples"):
         Mia().measure([toy.trial(part, part, part)])
 
 

@@ -23,6 +23,7 @@ from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
+from tests import problems
 from tests.evaluators import toy
 
 
@@ -42,7 +43,7 @@ class Fixed(nn.Module):
 def judged(before: int, after: int, clean: list[int], n: int = 100) -> Trial:
     test = Examples.of(torch.arange(n)[:, None].float(), torch.ones(n, dtype=torch.int64), ids=range(1000, 1000 + n))
     train = Examples.of(torch.zeros(4, 1), [0, 1, 0, 1])
-    problem = Problem(Fixed(before), train.where([0, 1]), train.where([2, 3]), Recipe(lambda: Fixed(0)))
+    problem = problems.parted(Fixed(before), train.where([0, 1]), train.where([2, 3]), Recipe(lambda: Fixed(0)))
     return Trial(Outcome(problem, DoNothing(), Fixed(after)), test, oracles=tuple(Fixed(c) for c in clean))
 
 
@@ -96,7 +97,7 @@ class Plane(nn.Module):
 def plane(values: list[float], weight_decay: float = 0.0, **more) -> Trial:
     rows = Examples.of(torch.ones(2, 2), torch.zeros(2, 2))
     recipe = Recipe(lambda: Plane([0.0, 0.0]), loss="squared_error", weight_decay=weight_decay)
-    problem = Problem(Plane(values), rows.where([0]), rows.where([1]), recipe, **more)
+    problem = problems.parted(Plane(values), rows.where([0]), rows.where([1]), recipe, **more)
     return Trial(Outcome(problem, DoNothing(), Plane(values)), rows)
 
 
@@ -119,7 +120,7 @@ def test_several_requests_are_summarised_by_their_largest():
 def test_pruned_weights_have_no_residual():
     trial = plane([3.0, 0.0])
     rows = Examples.of(torch.ones(1, 2), torch.tensor([[0.0, 7.0]]))
-    problem = replace(trial.outcome.problem, retain=rows)
+    problem = problems.with_parts(trial.outcome.problem, retain=rows)
     mask = {"weight": torch.tensor([True, False])}
     outcome = replace(trial.outcome, problem=problem, mask=mask)
     assert GradientResidual().measure([replace(trial, outcome=outcome)])[0].value == pytest.approx(3.0)
@@ -131,7 +132,7 @@ def learnable() -> tuple[Problem, nn.Module]:
     train = Examples.of(x, torch.randint(0, 2, (40,), generator=g))
     recipe = Recipe(lambda: nn.Linear(8, 2), epochs=200, lr=0.5, batch_size=10, weight_decay=0.0, precision="float32")
     model = recipe.fit(train.where(range(8)), 0)
-    return Problem(model, train.without(range(8)), train.where(range(8)), recipe), recipe.fresh(3)
+    return problems.parted(model, train.without(range(8)), train.where(range(8)), recipe), recipe.fresh(3)
 
 
 def test_relearning_takes_steps_and_hiding_takes_fewer():
@@ -162,7 +163,7 @@ def test_relearning_gives_up_and_says_so():
     outcome = Outcome(problem, DoNothing(), _scaled(problem.model, -1.0))
     found = RelearnSpeed(lr=1e-6, max_steps=3).one(Trial(outcome, problem.retain))[0]
     assert found.value == 3 and "not relearned in 3 steps" in found.note
-    ignorant = Problem(_scaled(problem.model, -1.0), problem.retain, problem.forget, problem.recipe)
+    ignorant = problems.parted(_scaled(problem.model, -1.0), problem.retain, problem.forget, problem.recipe)
     nothing = RelearnSpeed().one(Trial(DoNothing()(ignorant), problem.retain))[0]
     assert nothing.value is None and "fitted none" in nothing.note
     with pytest.raises(BadInput, match="share lies in"):

@@ -22,6 +22,7 @@ from lacunar.evaluators.traces.exposure import Exposure
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.problem import Problem
+from tests import problems
 from tests.evaluators import toy
 
 
@@ -200,7 +201,7 @@ def _secrets(trial: Trial) -> list[str]:
 
 def test_secrets_that_were_never_memorized_make_it_inconclusive(written):
     fresh = written.outcome.problem.recipe.fresh(7)
-    problem = Problem(fresh, written.part("retain"), written.part("forget"), written.outcome.problem.recipe)
+    problem = problems.parted(fresh, written.part("retain"), written.part("forget"), written.outcome.problem.recipe)
     trial = Trial(DoNothing()(problem), written.test)
     found = {m.name: m for m in Exposure(template="pin {key}: {}.", estimator="sampled", samples=200).one(trial)}
     assert "inconclusive: the original has" in found["exposure_mean"].note

@@ -18,7 +18,7 @@ from lacunar.evaluators.traces.linear_probe import LinearProbe
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Outcome
-from lacunar.unlearning.problem import Problem
+from tests import problems
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Seeing(nn.Module):
 
 def trial(blind: bool = False) -> Trial:
     examples = Examples.of(torch.randn(12, 6, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3)
-    problem = Problem(Seeing(blind), examples, examples, Recipe(lambda: Seeing(blind)))
+    problem = problems.parted(Seeing(blind), examples, problems.renumbered(examples), Recipe(lambda: Seeing(blind)))
     return Trial(Outcome(problem, DoNothing(), problem.model), examples)
 
 
@@ -81,7 +81,9 @@ def learning(mask: bool = False) -> Trial:
     torch.manual_seed(0)
     model = Learning()
     live = {n: w != 0 for n, w in named.weights(model).items()} if mask else None
-    problem = Problem(model, examples, examples, Recipe(Learning, batch_size=32), mask=live)
+    problem = problems.parted(
+        model, examples, problems.renumbered(examples), Recipe(Learning, batch_size=32), mask=live
+    )
     return Trial(Outcome(problem, DoNothing(), model, live), examples)
 
 

@@ -12,8 +12,8 @@ from tests.evaluators import toy
 def test_mean_and_difference_by_hand():
     trial = toy.world()
     found = toy.values(Residue().measure([trial]))
-    phi, held = margins(trial, "forget"), margins(trial, "validation")
-    y, y_held = trial.labels("forget"), trial.labels("validation")
+    phi, held = margins(trial, "forget"), margins(trial, "held_out")
+    y, y_held = trial.labels("forget"), trial.labels("held_out")
     by_class = [held[y_held == c].mean() for c in y.tolist()]
     assert found["residue_mean"] == pytest.approx(float(phi.mean()))
     assert found["residue_did"] == pytest.approx(float(phi.mean() - torch.stack(by_class).mean()))
@@ -35,7 +35,7 @@ def test_weights_single_out_examples():
     weights = {int(i): 0.0 for i in trial.part("forget").ids} | {3: 2.0, 5: 6.0}
     found = toy.values(Residue(weights).one(trial))
     assert found["residue_weighted"] == pytest.approx(float(0.25 * phi[3] + 0.75 * phi[5]))
-    held, y_held = margins(trial, "validation"), trial.labels("validation")
+    held, y_held = margins(trial, "held_out"), trial.labels("held_out")
     y = trial.labels("forget")
     controls = 0.25 * held[y_held == y[3]].mean() + 0.75 * held[y_held == y[5]].mean()
     assert found["residue_weighted_did"] == pytest.approx(found["residue_weighted"] - float(controls))

@@ -48,7 +48,7 @@ def test_corrected_rows_count_as_retained():
     problem = problems.problem("vectors")
     corrected = dataclasses.replace(problem.forget, x=2 * problem.forget.x)
     posed = dataclasses.replace(problem, corrected=corrected)
-    joined = dataclasses.replace(problem, retain=problem.retain + corrected)
+    joined = problems.with_parts(problem, problem.retain + corrected, problems.renumbered(problem.forget))
     for method in (FisherForgetting(), FisherForgetting(reference=True), FisherForgetting(samples=2)):
         found, wanted = (method.fisher(problem.model, p) for p in (posed, joined))
         assert named.digest(found) == named.digest(wanted)

@@ -26,7 +26,7 @@ def small(masked=False):
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).double()
     named.write(model, {n: w.double() for n, w in named.weights(problem.model).items()})
     double = lambda e: dataclasses.replace(e, x=e.x.double())  # noqa: E731
-    return dataclasses.replace(problem, model=model, retain=double(problem.retain), forget=double(problem.forget))
+    return problems.with_parts(problem, double(problem.retain), double(problem.forget), model=model)
 
 
 def direction(problem):
@@ -72,7 +72,7 @@ def test_reference_is_the_published_recursion_and_nearly_a_gradient_step():
 
 def test_reference_depends_on_the_first_example_and_exact_on_none():
     problem = small()
-    turned = dataclasses.replace(problem, retain=problem.retain.take(torch.arange(len(problem.retain) - 1, -1, -1)))
+    turned = problems.with_parts(problem, retain=problem.retain.take(torch.arange(len(problem.retain) - 1, -1, -1)))
     for mode, same in (("exact", True), ("reference", False)):
         method = Influence(mode=mode, damping=0.1, samples=100)
         a, b = step(method, problem), step(method, turned)
@@ -172,11 +172,8 @@ def test_the_residual_is_told_and_a_bad_one_is_an_error():
     assert Influence()(problem).notes[-1].startswith(exact)
     (told,) = Influence(samples=20, solve="cg")(problem).notes
     assert re.fullmatch(r"influence from 20 retained examples; relative residual \S+ after [1-9]\d* products", told)
-    single = dataclasses.replace(problem, model=problem.model.float())
-    single = dataclasses.replace(
-        single,
-        **{p: dataclasses.replace(getattr(single, p), x=getattr(single, p).x.float()) for p in ("retain", "forget")},
-    )
+    seen = dataclasses.replace(problem.seen, x=problem.seen.x.float())
+    single = dataclasses.replace(problem, model=problem.model.float(), seen=seen)
     with pytest.raises(NotApplicable, match="raise the damping"):
         Influence(damping=1e-12)(single)
 

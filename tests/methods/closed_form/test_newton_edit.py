@@ -19,6 +19,7 @@ from lacunar.methods.combiners.sharpness_select import SharpnessSelect
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.problem import Problem
+from tests import problems
 from tests.methods import edited
 
 
@@ -66,11 +67,11 @@ def test_auto_damping_is_the_best_of_the_grid_on_training_data():
 
 @pytest.mark.parametrize("method", [NewtonEdit(), FirstOrderEdit(), SharpnessSelect()], ids=lambda m: m.name())
 def test_nothing_is_tuned_on_held_out_examples(method):
-    # Public step lengths and scales are tuned on test data. A problem has none; validation data are not read.
+    # Public step lengths and scales are tuned on test data. A problem has none; tuning data are not read.
     assert "test" not in {f.name for f in fields(Problem)}
     problem = edited.relabelled()
     held_out = Examples.of(torch.full((9, 6), 1e6), torch.arange(9) % 3, ids=torch.arange(9) + 10**6)
-    one, other = method(problem), method(replace(problem, validation=held_out))
+    one, other = method(problem), method(replace(problem, tuning=held_out))
     assert named.digest(named.weights(one.model)) == named.digest(named.weights(other.model))
 
 
@@ -80,14 +81,14 @@ def test_logistic_regression_is_finished_in_four_steps():
     train = Examples.of(x, (x[:, 0] + 0.5 * torch.randn(80, generator=g) > 0).long())
     recipe = Recipe(weight_decay=0.02)
     model = nn.Linear(5, 2).double()
-    everything = Problem(model, train.without([0]), train.where([0]), recipe, corrected=train.where([0]))
+    everything = problems.parted(model, train.without([0]), train.where([0]), recipe, corrected=train.where([0]))
     trained = NewtonEdit(damping=0.0, gradient="full", steps=8, rtol=1e-10)(everything).model
     assert named.norm(newton.full_gradient(trained, train, recipe)) < 1e-10
     problem = Problem.of(trained, train, range(8), recipe, device="cpu")
     after = NewtonEdit(damping=0.0, steps=4, rtol=1e-8)(problem).model
     assert named.norm(newton.full_gradient(after, problem.edited, recipe)) < 1e-6
     whole = train.without(range(8))
-    again = Problem(model, whole.without([9]), whole.where([9]), recipe, corrected=whole.where([9]))
+    again = problems.parted(model, whole.without([9]), whole.where([9]), recipe, corrected=whole.where([9]))
     retrained = NewtonEdit(damping=0.0, gradient="full", steps=8, rtol=1e-10)(again).model
     for name, w in named.weights(after).items():
         assert torch.allclose(w, named.weights(retrained)[name], atol=1e-6)

@@ -16,6 +16,7 @@ from lacunar.methods.closed_form._wrong_predictions import of_errors
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.problem import Problem
+from tests import problems
 from tests.methods import edited
 
 
@@ -89,7 +90,7 @@ def test_it_ends_when_nothing_is_wrong():
     train = Examples.of(x, y)
     model = nn.Linear(2, 2)
     named.write(model, {"weight": torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), "bias": torch.zeros(2)})
-    problem = Problem(
+    problem = problems.parted(
         model, train.without([0]), train.where([0]).labelled(1 - y[:1]), Recipe(), corrected=train.where([0])
     )
     outcome = NewtonEdit(iterate="errors", steps=4)(problem)
@@ -103,7 +104,7 @@ def test_one_logit_has_two_classes():
     model = nn.Linear(1, 1)
     named.write(model, {"weight": torch.tensor([[-1.0]]), "bias": torch.zeros(1)})
     recipe = Recipe(loss="binary_cross_entropy")
-    problem = Problem(model, train.without([0]), train.where([0]), recipe, corrected=train.where([0]))
+    problem = problems.parted(model, train.without([0]), train.where([0]), recipe, corrected=train.where([0]))
     now = of_errors(problem, model, 100, 0)
     assert len(now.forget) == 8 and torch.equal(now.forget.y, 1 - now.corrected.y)
 
@@ -113,7 +114,7 @@ def test_refusals():
     with pytest.raises(NotApplicable, match="no corrected rows are given"):
         NewtonEdit(iterate="errors")(replace(problem, corrected=None))
     rows = problem.retain.labelled(problem.retain.y.float())
-    numbers = Problem(
+    numbers = problems.parted(
         nn.Linear(6, 1), rows.take(torch.arange(9)), rows.take(torch.arange(9, 12)), Recipe(loss="squared_error"),
         corrected=rows.take(torch.arange(9, 12)),
     )  # fmt: skip

@@ -23,8 +23,8 @@ from lacunar.pruners.snip import Snip
 from lacunar.sparsity.channels.cut import SmallerBuild
 from lacunar.sparsity.compact import compact
 from lacunar.sparsity.prune_and_train import prune_trained, train_pruned
+from lacunar.training.log import Log
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
 from lacunar.unlearning.problem import Problem
 
 RECIPE = Recipe(SmallCnn((1, 8, 8), classes=4, width=4, depth=2), epochs=3, lr=0.05, batch_size=8, precision="float32")
@@ -46,9 +46,9 @@ def test_equals_pruning_by_hand_and_then_the_method():
     outcome = PruneFirst(QUICK, GlobalMagnitude(0.6), finetune_epochs=1)(posed)
     tuned = dataclasses.replace(RECIPE, epochs=1, lr=0.01, schedule="constant")
     sparse, mask = prune_trained(posed.model, RECIPE, images(), GlobalMagnitude(0.6), "none", 0, finetune=tuned)
-    # The method's own descent is the second of the run: it shuffles anew.
-    inner = QUICK(dataclasses.replace(posed, model=sparse, mask=mask), Run(descents=1))
-    assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(inner.model))
+    # The method's own descent is the second of the job: it shuffles anew.
+    inner = dataclasses.replace(posed, log=Log(descents=1)).hand_to(QUICK, sparse, mask=mask)
+    assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(inner))
     assert named.digest(outcome.mask) == named.digest(mask)
 
 
@@ -121,7 +121,7 @@ def test_iterative_pruning_without_training_is_refused():
 
 def test_rewinding_repeats_the_original_training():
     outcome = PruneFirst(DoNothing(), GlobalMagnitude(0.5), rewind=1)(problem())
-    wanted, _ = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), 1, 0, run=Run())
+    wanted, _ = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), 1, 0, log=Log())
     assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(wanted))
 
 

@@ -14,6 +14,7 @@ from lacunar.importance.forget_newton import ForgetNewton
 from lacunar.methods.closed_form.first_order_edit import FirstOrderEdit
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
 from lacunar.methods.combiners.sharpness_select import SharpnessSelect
+from tests import problems
 from tests.methods import edited
 
 P = 6 * 8 + 8 + 8 * 3 + 3
@@ -47,7 +48,7 @@ def test_all_weights_are_the_full_step():
 
 def test_the_score_does_not_know_which_labels_were_wrong():
     problem = edited.relabelled()
-    shuffled = replace(
+    shuffled = problems.with_parts(
         problem,
         retain=problem.retain.labelled(problem.retain.y.roll(1)),
         corrected=problem.corrected.labelled(problem.corrected.y.roll(1)),

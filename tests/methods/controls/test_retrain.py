@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import pytest
@@ -10,7 +11,7 @@ from lacunar.methods.controls.random_weights import RandomWeights
 from lacunar.methods.controls.retrain import Retrain
 from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.sparsity.prune_and_train import train_pruned
-from lacunar.training.run import Run
+from lacunar.training.log import Log
 from tests import problems
 
 
@@ -35,11 +36,12 @@ def test_a_fresh_mask_comes_from_what_stays_alone():
     problem = problems.problem("images", seed=2)
     pruner = GlobalMagnitude(sparsity=0.7)
     mask = pruner.mask(problem.recipe.fresh(0), None, generator_of(0, "mask"))
-    named.write(problem.model, named.keep(named.weights(problem.model), mask))
-    problem = dataclasses.replace(problem, mask=mask)
+    model = copy.deepcopy(problem.model)
+    named.write(model, named.keep(named.weights(model), mask))
+    problem = dataclasses.replace(problem, model=model, mask=mask)
     outcome = Retrain(mask="fresh")(problem)
     seed = seed_of(2, "retrain")
-    model, found = train_pruned(problem.recipe, problem.retain, pruner, "init", seed, run=Run())
+    model, found = train_pruned(problem.recipe, problem.retain, pruner, "init", seed, log=Log())
     assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(model))
     assert all(torch.equal(outcome.mask[n], found[n]) for n in found)
     assert named.live(outcome.mask) == named.live(mask)

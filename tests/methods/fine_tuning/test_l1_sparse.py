@@ -13,7 +13,7 @@ from lacunar.methods.fine_tuning.fine_tune import FineTune
 from lacunar.methods.fine_tuning.l1_sparse import SCHEDULES, L1Sparse
 from lacunar.training.callbacks import Callback
 from lacunar.training.recipe import Recipe
-from lacunar.training.run import Run
+from lacunar.training.watch import Watch
 from lacunar.unlearning.problem import Problem
 from tests import problems
 from tests.oracles import plain_loop
@@ -156,7 +156,7 @@ class Zeros(Callback):
 def test_sticky_zeros_stay(digits, sticky, revives):
     method = L1Sparse(gamma=1e-2, epochs=6, batch_size=32, solver="proximal", sticky_from=sticky)
     watch = Zeros()
-    method(digits.problem(digits.flipped), Run(callbacks=[watch]))
+    method(digits.problem(digits.flipped), Watch(callbacks=[watch]))
     assert watch.was.any() and (watch.revived > 0) == revives
 
 

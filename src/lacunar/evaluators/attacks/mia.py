@@ -47,7 +47,7 @@ class Mia(PerTrial):
         "Yeom et al., Privacy Risk in Machine Learning, CSF 2018, arXiv:1709.01604; modified entropy: Song and Mittal, "
         "Systematic Evaluation of Privacy Risks, USENIX Security 2021, arXiv:2003.10595"
     )
-    needs: ClassVar[frozenset[str]] = frozenset({"validation"})
+    needs: ClassVar[frozenset[str]] = frozenset({"held_out"})
     cost: ClassVar[str] = "one forward pass over the forgotten, retained and held-out examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
         "auc_forget_vs_control": Measure("P(φ of F > φ of C), ties half; DeLong interval", "[0, 1]", "match"),
@@ -62,8 +62,8 @@ class Mia(PerTrial):
     false_positives: float = 0.05
 
     def one(self, trial: Trial) -> list[Measurement]:
-        if trial.validation is None:
-            raise NotApplicable("mia needs held-out validation examples, and this trial has none")
+        if trial.held_out is None:
+            raise NotApplicable("mia needs held-out examples, and this trial has none")
         return [*self._by_margin(trial), *self._by_attacker(trial)]
 
     def _by_margin(self, trial: Trial) -> list[Measurement]:
@@ -74,7 +74,7 @@ class Mia(PerTrial):
             return [self.says(name, None, note=str(why)) for name in ("auc_forget_vs_control", *rates)]
         inside = margins(trial, "forget")[controls.forget].numpy()
         place, labels = controls.draw(trial.seed)
-        outside = forward.margin(class_logits(trial, "validation")[place], labels).numpy()
+        outside = forward.margin(class_logits(trial, "held_out")[place], labels).numpy()
         found = [self._auc("auc_forget_vs_control", inside, outside, controls.note)]
         for name, fpr in rates.items():
             rate = stats.tpr_at_fpr(inside, outside, fpr)
@@ -127,13 +127,13 @@ class _Sets(NamedTuple):
 
 
 def _attack_sets(trial: Trial) -> _Sets:
-    assert trial.validation is not None
-    parts = {s: (class_logits(trial, s), class_labels(trial.part(s))) for s in ("forget", "retain", "validation")}
+    assert trial.held_out is not None
+    parts = {s: (class_logits(trial, s), class_labels(trial.part(s))) for s in ("forget", "retain", "held_out")}
     rng = generator_of(trial.seed, "attack sets")
     members, others, judged = [], [], []
     for c in torch.unique(parts["retain"][1]):
         known = (parts["retain"][1] == c).nonzero().reshape(-1)
-        unknown = (parts["validation"][1] == c).nonzero().reshape(-1)
+        unknown = (parts["held_out"][1] == c).nonzero().reshape(-1)
         unknown = unknown[torch.randperm(len(unknown), generator=rng)]
         n = min((len(unknown) + 1) // 2, len(known))
         members.append(known[torch.randperm(len(known), generator=rng)[:n]])
@@ -146,7 +146,7 @@ def _attack_sets(trial: Trial) -> _Sets:
 
     everyone = torch.arange(len(parts["forget"][1]))
     return _Sets(
-        seen("retain", members), seen("validation", others), seen("validation", judged), seen("forget", [everyone])
+        seen("retain", members), seen("held_out", others), seen("held_out", judged), seen("forget", [everyone])
     )
 
 

@@ -52,7 +52,7 @@ class Residue(PerTrial):
         except NotApplicable as why:
             names = ["residue_did"] + ["residue_weighted_did"] * (weights is not None)
             return found + [self.says(name, None, note=str(why)) for name in names]
-        over = phi[controls.forget] - controls.expected(class_logits(trial, "validation"))
+        over = phi[controls.forget] - controls.expected(class_logits(trial, "held_out"))
         found.append(self.says("residue_did", float(over.mean()), n=len(over), note=controls.note))
         if weights is not None:
             found.append(self.says("residue_weighted_did", _weighted(over, weights[controls.forget]), n=len(over)))

@@ -64,4 +64,4 @@ class _ForgetLoss(Callback):
 
     def on_end(self, loop: Loop) -> None:
         if loop.loss is not None and not loop.stopped:
-            self.problem.run.notes.append(f"mean forget loss over the last epoch: {-loop.loss:.3f}")
+            self.problem.log.notes.append(f"mean forget loss over the last epoch: {-loop.loss:.3f}")

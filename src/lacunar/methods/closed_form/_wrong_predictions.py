@@ -16,8 +16,8 @@ from lacunar.unlearning.problem import Problem
 def of_errors(problem: Problem, model: nn.Module, most: int, turn: int) -> Problem:
     """The same edited training set, of which at most ``most`` rows that ``model`` predicts wrongly are the edit.
 
-    ``forget`` are these rows under the model's own argmax, ``corrected`` the rows themselves; both are empty if nothing
-    is wrong. More than ``most`` are drawn by seed and turn.
+    ``forget`` are these rows under the model's own argmax, as if it had been trained on that, and ``corrected`` the
+    rows themselves; both are empty if nothing is wrong. More than ``most`` are drawn by seed and turn.
 
     Raises:
         NotApplicable: no corrected rows, or labels that are not classes.
@@ -31,5 +31,6 @@ def of_errors(problem: Problem, model: nn.Module, most: int, turn: int) -> Probl
     wrong = (own != rows.y.cpu()).nonzero().reshape(-1)
     drawn = wrong[torch.randperm(len(wrong), generator=generator_of(problem.seed, "errors", turn))[:most]].sort().values
     after = rows.take(drawn.to(rows.y.device))
-    before = after.labelled(own[drawn].to(rows.y))
-    return replace(problem, retain=rows.without(after.ids), forget=before, corrected=after)
+    seen = rows.y.clone()
+    seen[drawn.to(seen.device)] = own[drawn].to(seen)
+    return replace(problem, seen=rows.labelled(seen), forget_ids=after.ids.cpu(), corrected=after)

@@ -46,7 +46,7 @@ class FirstOrderEdit(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         if self.head_only:
             return on_head(replace(self, head_only=False), model, problem)
-        free, recipe = problem.movable(model), problem.recipe
+        free, recipe = problem.free, problem.recipe
         if self.gradient == "full":
             gradient = newton.full_gradient(model, problem.edited, recipe, free)
         else:
@@ -54,5 +54,5 @@ class FirstOrderEdit(Method):
         lengths = newton.step_lengths(model, gradient) if self.tau == "auto" else [self.tau]
         updates = ((tau, named.scale(gradient, -tau)) for tau in lengths)
         tau, update = newton.least(model, subset(problem.edited, problem.seed), recipe, updates, free)
-        problem.run.notes.append(f"one gradient step of length tau={tau:.3g}, {len(lengths)} tried")
+        problem.log.notes.append(f"one gradient step of length tau={tau:.3g}, {len(lengths)} tried")
         return problem.move(model, update)

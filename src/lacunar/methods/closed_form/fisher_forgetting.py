@@ -101,7 +101,7 @@ class FisherForgetting(Method):
                 variance = _live_mean(variance, live[name]).expand_as(f)
             out[name] = (variance * (self.boost if in_head or f.ndim == 1 else 1.0)).pow(self.power)
         share = clamped / max(named.live(live), 1)
-        problem.run.notes.append(f"{share:.0%} of the live weights have the largest variance allowed")
+        problem.log.notes.append(f"{share:.0%} of the live weights have the largest variance allowed")
         return out
 
 

@@ -65,21 +65,21 @@ class Influence(Method):
 
     def exact(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """:math:`H^{-1} v` in the block of the weights that may move."""
-        rows = GradientRows(model, self._drawn(problem), problem.recipe, problem.movable(model))
+        rows = GradientRows(model, self._drawn(problem), problem.recipe, problem.free)
         m = len(rows)
         if self.solve == "gram":
             solution = woodbury(rows, v, m * self.damping, rtol=TOLERANCE["gram"])
         else:
             solution = cg(lambda u: rows.back(rows.times(u)), v, m * self.damping, mask=rows.mask, rtol=TOLERANCE["cg"])
         kept = "retained and corrected" if problem.corrected else "retained"
-        problem.run.notes.append(f"influence from {m} {kept} examples{self._told(solution, m)}")
+        problem.log.notes.append(f"influence from {m} {kept} examples{self._told(solution, m)}")
         return named.scale(solution.need(), m)
 
     def reference(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """The published recursion, from the inner products s with the first gradient and t with v alone."""
         data = problem.edited
         given = data.take(torch.arange(min(self.samples + 2, len(data))))
-        free = problem.movable(model)
+        free = problem.free
         first = weighted_sum(model, given.take(torch.tensor([0])), problem.recipe, mask=free)
         s = directional(model, given, problem.recipe, first, free).tolist()
         t = directional(model, given, problem.recipe, v, free).tolist()
@@ -104,7 +104,7 @@ class Influence(Method):
 
 def removal_gradient(model: nn.Module, problem: Problem) -> Named:
     """v, 0 on weights that may not move."""
-    free = problem.movable(model)
+    free = problem.free
     before, after = len(problem.forget) + len(problem.retain), len(problem.edited)
     v = named.scale(weighted_sum(model, problem.forget, problem.recipe, mask=free), 1.0 / before)
     if after < before and problem.retain:

@@ -52,7 +52,7 @@ class LissaEdit(Method):
     rtol: float = 0.1
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
-        data, recipe, free = problem.edited, problem.recipe, problem.movable(model)
+        data, recipe, free = problem.edited, problem.recipe, problem.free
         share = 1.0 if self.normalisation == "data" else 1.0 / data.steps(self.batch_size)
         system = newton.NewtonSystem(model, data, recipe, free, self.curvature)
         alpha = share * system.alpha(self.damping)
@@ -60,7 +60,7 @@ class LissaEdit(Method):
         how = {f.name: getattr(self, f.name) for f in fields(Lissa) if f.name not in ("step", "damping")}
         gradient = newton.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
         solution = Lissa(step, alpha, **how).solve(model, data, recipe, gradient, free, problem.seed)
-        problem.run.notes.append(
+        problem.log.notes.append(
             f"{solution.iterations} batch products, relative residual {solution.residual:.1e}; effective step "
             f"{step:.3g}, damping {alpha / (share * len(data)):.3g} per example, share of the curvature {share:.3g}"
         )

@@ -82,22 +82,22 @@ class NewtonEdit(Method):
         for step in range(self.steps):
             now = problem if self.iterate == "edit" else of_errors(problem, model, self.errors, step)
             if not now.forget:
-                problem.run.notes.append(f"newton step {step + 1}: no row is predicted wrongly, so none is edited")
+                problem.log.notes.append(f"newton step {step + 1}: no row is predicted wrongly, so none is edited")
                 break
             gradient = self._gradient(model, now, step)
-            free = now.movable(model)
+            free = now.free
             system = NewtonSystem(model, now.edited, now.recipe, free, self.curvature, self.rtol, self.max_iter)
             mu, solution = self._solution(system, now, gradient)
-            problem.run.facts[PRODUCTS] = problem.run.facts.get(PRODUCTS, 0) + system.operator.made
+            problem.log.facts[PRODUCTS] = problem.log.facts.get(PRODUCTS, 0) + system.operator.made
             problem.move(model, named.scale(solution.x, -1.0))
-            problem.run.notes.append(
+            problem.log.notes.append(
                 f"newton step {step + 1}: damping {mu:g} per example, {self._cost(system)}, relative residual "
                 f"{solution.residual:.1e}, length {named.norm(solution.x):.3g}"
             )
         return model
 
     def _gradient(self, model: nn.Module, problem: Problem, step: int) -> Named:
-        free = problem.movable(model)
+        free = problem.free
         if self.gradient == "full" or (step and self.iterate == "edit"):
             gradient = newton.full_gradient(model, problem.edited, problem.recipe, free)
         else:

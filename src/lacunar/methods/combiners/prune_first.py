@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
-import torch
 from torch import nn
 
 from lacunar.core import named
@@ -55,7 +53,7 @@ class PruneFirst(Method):
         given = problem.mask or named.full(named.weights(model), True)
         self.method.check(replace(problem, mask=given))
         if self.pruner.is_met(model, given, problem.example()):
-            return self.method.unlearn(model, problem)
+            return problem.hand_to(self.method, model)
         if problem.where is not None and any(not bool(w.all()) for w in problem.where.values()):
             raise NotApplicable("prune_first sets weights to zero all over, so it cannot leave those outside where=")
         began = time.perf_counter()
@@ -68,15 +66,16 @@ class PruneFirst(Method):
             problem.seed,
             within=problem.mask,
             finetune=self._finetune(problem.recipe),
-            run=problem.run,
+            watch=problem.watch,
+            log=problem.log,
         )
-        problem.run.mask = mask
-        problem.run.facts |= {
+        facts = {
             "preparation_seconds": time.perf_counter() - began,
             "density_before": self._densities(model, given),
             "density_after": self._densities(model, mask),
         }
-        return self.method.unlearn(sparse, replace(problem, model=copy.deepcopy(sparse), mask=mask))
+        problem.ends(sparse, mask, facts=facts)
+        return problem.hand_to(self.method, sparse, mask=mask)
 
     def _finetune(self, recipe: Recipe) -> Recipe | None:
         if self.finetune_epochs == 0:
@@ -84,11 +83,7 @@ class PruneFirst(Method):
         return replace(recipe, epochs=self.finetune_epochs, lr=self.finetune_lr, schedule="constant", warmup=0.0)
 
     def _examples(self, problem: Problem) -> Source:
-        if self.prune_on == "retain":
-            return problem.edited
-        # In the order of ids, which is how a training set is stored: a rewind repeats its epochs.
-        whole = problem.retain + problem.forget
-        return whole.take(torch.argsort(whole.ids))
+        return problem.edited if self.prune_on == "retain" else problem.seen
 
     def _densities(self, model: nn.Module, mask: Mask) -> dict[str, float]:
         in_scope = {name: mask[name] for name in Scope.of(self.pruner).names(model)}

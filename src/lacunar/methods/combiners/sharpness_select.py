@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import nn
@@ -62,15 +62,15 @@ class SharpnessSelect(Method):
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         self.edit.check(problem)
-        free = self._selection().candidates(model, problem.movable(model))
+        free = self._selection().candidates(model, problem.free)
         if self._selection().floor(free) == 0:
             part = f"{named.live(free)} weights is not even one" + " of any layer" * (self.level == "layer")
             raise NotApplicable(f"rho={self.rho:g} of {part}; raise rho")
         scores = problem.scores(self.score, model)
         rng = generator_of(problem.seed, "select", self.draw)
         where = self._selection().mask(model, scores, rng, free)
-        problem.run.notes.append(f"{named.live(where)} of {named.count(where)} weights were selected to move")
-        return self.edit.unlearn(model, replace(problem, where=where))
+        problem.log.notes.append(f"{named.live(where)} of {named.count(where)} weights were selected to move")
+        return problem.hand_to(self.edit, model, where=where)
 
     def _selection(self) -> Selection:
         return Selection(self.rho, order=self.order, level=self.level, last_layers=self.last_layers)

@@ -51,7 +51,8 @@ class Retrain(Method):
             start=fresh_like(model, problem, "retrain"),
             mask=problem.mask,
             where=problem.where,
-            run=problem.run,
+            watch=problem.watch,
+            log=problem.log,
         )
 
     def _anew(self, model: nn.Module, problem: Problem) -> nn.Module:
@@ -60,7 +61,14 @@ class Retrain(Method):
         if problem.where is not None and any(not bool(w.all()) for w in problem.where.values()):
             raise NotApplicable('retrain with mask="fresh" prunes all over, so it cannot leave weights outside where=')
         seed, counts = seed_of(problem.seed, "retrain"), self.pruner.counts_of(model, problem.mask, problem.example())
-        retrained, problem.run.mask = train_pruned(
-            problem.recipe, problem.edited, self.pruner, self.rewind, seed, counts=counts, run=problem.run
+        retrained, problem.log.mask = train_pruned(
+            problem.recipe,
+            problem.edited,
+            self.pruner,
+            self.rewind,
+            seed,
+            counts=counts,
+            watch=problem.watch,
+            log=problem.log,
         )
         return retrained

@@ -105,7 +105,7 @@ class L1Sparse(Method):
         taken = self.shrinkage(self.epochs * problem.edited.steps(self.batch_size))
         usual = float(named.flat(named.weights(model)).abs().median())
         if taken > LARGE * usual:
-            problem.run.notes.append(
+            problem.log.notes.append(
                 f"gamma={self.gamma:g} takes up to {taken:.2g} off each weight, whose median is {usual:.2g}: the "
                 "penalty may erase the net, so look at its accuracy"
             )
@@ -113,16 +113,16 @@ class L1Sparse(Method):
     def _report(self, model: nn.Module, problem: Problem) -> None:
         weights = {n: w for n, w in named.weights(model).items() if w.ndim > 1}
         before = named.weights(problem.model)
-        problem.run.facts["density"] = {
+        problem.log.facts["density"] = {
             n: {"before": _density(before[n]), "after": _density(w)} for n, w in weights.items()
         }
         total = max(named.count(weights), 1)
         zeros = sum(int((w == 0).sum()) for w in weights.values())
         near = sum(int((w.abs() < 1e-3).sum()) for w in weights.values())
-        problem.run.notes.append(f"exact zeros {zeros / total:.4f}, |w| < 1e-3 {near / total:.4f} of matrix weights")
+        problem.log.notes.append(f"exact zeros {zeros / total:.4f}, |w| < 1e-3 {near / total:.4f} of matrix weights")
         if self.solver == "proximal":
             live = {n: w != 0 if w.ndim > 1 else torch.ones_like(w) > 0 for n, w in named.weights(model).items()}
-            problem.run.mask = named.both(live, problem.mask)
+            problem.log.mask = named.both(live, problem.mask)
 
 
 def _density(weight: Tensor) -> float:
