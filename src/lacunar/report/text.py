@@ -85,7 +85,7 @@ ENVIRONMENT = {
     "data_sha256.retain": "retained examples (SHA-256)",
     "data_sha256.forget": "deleted examples (SHA-256)",
     "data_sha256.test": "test examples (SHA-256)",
-    "data_sha256.validation": "control examples (SHA-256)",
+    "data_sha256.held_out": "control examples (SHA-256)",
 }
 """Names of those entries of an environment that do not speak for themselves."""
 
