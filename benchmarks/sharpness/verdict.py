@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from benchmarks.contrasts import cells, note
+
 from lacunar import lab
-from lacunar.core import stats
+from lacunar.catalog import registry
 from lacunar.core.files import write_text
 from lacunar.lab.pages import plus_minus
 from lacunar.lab.record import DONE, Record
@@ -84,45 +86,73 @@ def beside(records: Sequence[Record]) -> Table:
     return Table("Beside them", ("method", JUDGED, *COSTS), tuple(rows), "Mean and half of a 95 % interval over seeds.")
 
 
-def difference(values: dict[str, dict[int, float]], one: str, other: str) -> stats.Interval | None:
-    """The mean paired difference over the seeds that both have, with Student's interval; None for fewer than two."""
+def difference(values: dict[str, dict[int, float]], one: str, other: str) -> Estimate:
+    """The paired differences over the seeds that both have."""
     both = sorted(set(values.get(one, {})) & set(values.get(other, {})))
-    if len(both) < 2:
-        return None
-    return stats.t_interval([values[one][seed] - values[other][seed] for seed in both])
+    return Estimate.of(values[one][seed] - values[other][seed] for seed in both)
 
 
 def page(records: Sequence[Record]) -> str:
     """The tables and their sentences as Markdown."""
     found, costs = collected(records), {name: collected(records, name) for name in COSTS}
-    groups = sorted({cell[:3] for cell in found})
-    parts = [_group(group, {c: v for c, v in found.items() if c[:3] == group}, costs) for group in groups]
+    groups, short = sorted({cell[:3] for cell in found}), cut_short(records)
+    parts = [_group(g, {c: v for c, v in found.items() if c[:3] == g}, costs, short.get(g[2], "")) for g in groups]
     return "\n\n".join([*parts, markdown(beside(records))])
 
 
-def _group(group: tuple[str, str, str], values: Values, costs: dict[str, Values]) -> str:
-    rows, wins, losses = [], 0, 0
-    for cell in sorted(values, key=lambda c: c.rho):
-        row, gap = values[cell], difference(values[cell], "largest", "random")
+def cut_short(records: Sequence[Record]) -> dict[str, str]:
+    """Per edit whose conjugate gradients were stopped early, by how much; a full solve is that of the defaults."""
+    full, found = registry.parse("methods", "newton_edit"), {}
+    for record in records:
+        edit = record.settings.get("method", {}).get("settings", {}).get("edit")
+        if edit is None or edit["settings"].get("solver") != "cg":
+            continue
+        most, residual = edit["settings"]["max_iter"], edit["settings"]["rtol"]
+        if most < full.max_iter or residual > full.rtol:
+            found[edit_label(edit)] = (
+                f"conjugate gradients stopped at {most} products or a relative residual of {residual:g} (full: "
+                f"{full.max_iter} and {full.rtol:g}), where a step is close to a scaled gradient whatever is picked"
+            )
+    return found
+
+
+def _group(group: tuple[str, str, str], values: Values, costs: dict[str, Values], short: str) -> str:
+    listed = sorted(values, key=lambda c: c.rho)
+    gaps = [difference(values[cell], "largest", "random") for cell in listed]
+    told = cells(gaps)
+    rows = []
+    for cell, gap, (_, *said) in zip(listed, gaps, told, strict=True):
+        row = values[cell]
         means = [f"{fmean(row[s].values()):.3f}" if row.get(s) else "-" for s in SELECTIONS]
-        told = "-" if gap is None else f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-        wins += gap is not None and gap.low > 0
-        losses += gap is not None and gap.high < 0
         spent = [costs[name].get(cell, {}).get("largest", {}) for name in COSTS]
         shown = [f"{fmean(v.values()):.1f}" if v else "-" for v in spent]
-        rows.append((f"{cell.rho:g}", *means, told, *shown, str(len(row.get("largest", {})))))
-    heads = ("share", *SELECTIONS, "largest - random (95 %)", "products", "processor s", "seeds")
-    return markdown(Table(", ".join(group), heads, tuple(rows))) + "\n" + _sentence(wins, losses, len(values))
+        rows.append((f"{cell.rho:g}", *means, _ends(gap), *said, *shown, str(len(row.get("largest", {})))))
+    heads = (
+        "share",
+        *SELECTIONS,
+        "largest - random (95 %)",
+        "smallest effect",
+        "word",
+        "products",
+        "processor s",
+        "seeds",
+    )
+    least = min(len(values[cell].get("largest", {})) for cell in listed)
+    table = Table(", ".join(group), heads, tuple(rows), note(least, len(rows)))
+    return markdown(table) + "\n" + _sentence([word for _, _, word in told], short)
 
 
-def _sentence(wins: int, losses: int, shares: int) -> str:
-    if wins and not losses:
-        return f"The sharpest weights restore more than random ones at {wins} of {shares} shares, and less at none."
-    if losses and not wins:
-        return f"The sharpest weights restore less than random ones at {losses} of {shares} shares, and more at none."
-    if wins and losses:
-        return f"The sharpest weights restore more than random ones at {wins}, less at {losses} of {shares} shares."
-    return "No share shows a difference between the sharpest and random weights."
+def _ends(gap: Estimate) -> str:
+    return "-" if gap.mean is None else f"{gap.mean:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+
+
+def _sentence(told: Sequence[str], short: str) -> str:
+    count = {word: told.count(word) for word in ("higher", "lower", "open")}
+    said = (
+        f"The sharpest weights restore more than random ones at {count['higher']}, less at {count['lower']} of "
+        f"{len(told)} shares; open at {count['open']}."
+    )
+    return f"{said} Not tested: {short}." if short else said
 
 
 def main(folders: Sequence[str]) -> None:

@@ -63,13 +63,37 @@ def test_the_difference_is_paired_by_seed():
     (values,) = found.values()
     assert {name: len(v) for name, v in values.items()} == {"largest": 4, "random": 3, "forget_newton": 1}
     gap = verdict.difference(values, "largest", "random")
-    assert gap.value == pytest.approx(0.1) and gap.low > 0
-    assert verdict.difference(values, "largest", "forget_newton") is None
+    assert gap.mean == pytest.approx(0.1) and gap.low > 0
+    assert verdict.difference(values, "largest", "forget_newton").mean is None
     page = verdict.page([*largest, *drawn, *gain])
-    assert "more than random ones at 1 of 1 shares, and less at none" in page and "+0.100" in page
+    assert "more than random ones at 1, less at 0 of 1 shares; open at 0." in page and "higher" in page
     lost = [replace(r, measurements=(replace(r.measurements[0], value=0.1 * r.seed),)) for r in largest]
-    assert "less than random ones at 1 of 1" in verdict.page([*lost, *drawn])
-    assert "No share shows a difference" in verdict.page(largest)
+    assert "more than random ones at 0, less at 1 of 1 shares; open at 0." in verdict.page([*lost, *drawn])
+    assert "at 0, less at 0 of 1 shares; open at 0." in verdict.page(largest)
+
+
+def test_a_word_takes_account_of_the_other_shares():
+    # Alone p = .02; with three more shares that show nothing it is open.
+    weak = {0: 0.10, 1: 0.13, 2: 0.17}
+    records = [record(f"sharpness_select:rho={rho}", s, v) for rho in (0.1, 0.2, 0.3, 0.4) for s, v in weak.items()]
+    drawn = [record("sharpness_select:rho=0.1,order=random", s, 0.0) for s in weak]
+    level = [
+        record(f"sharpness_select:rho={rho},order=random", s, v)
+        for rho in (0.2, 0.3, 0.4)
+        for s, v in {0: 0.13, 1: 0.10, 2: 0.17}.items()
+    ]
+    assert "at 1, less at 0 of 1 shares; open at 0." in verdict.page([*records[:3], *drawn])
+    assert "at 0, less at 0 of 4 shares; open at 4." in verdict.page([*records, *drawn, *level])
+
+
+def test_a_solve_that_was_cut_short_tests_nothing():
+    full = [record("sharpness_select:rho=0.1", seed, 0.5) for seed in range(3)]
+    cut = [record("sharpness_select:rho=0.1,edit=newton_edit(max_iter=10)", seed, 0.5) for seed in range(3)]
+    loose = [record("sharpness_select:rho=0.1,edit=newton_edit(rtol=0.1,steps=5)", seed, 0.5) for seed in range(3)]
+    gradient = [record("sharpness_select:rho=0.1,edit=first_order_edit", seed, 0.5) for seed in range(3)]
+    assert "Not tested" not in verdict.page([*full, *gradient])
+    assert "Not tested: conjugate gradients stopped at 10 products" in verdict.page(cut)
+    assert list(verdict.cut_short([*gradient, *loose])) == ["newton_edit, 5 steps"]
 
 
 def test_random_masks_of_one_seed_are_averaged():
@@ -88,3 +112,9 @@ def test_steps_and_edits_make_groups_of_their_own():
     assert all(
         f"wrong_labels, {edit}\n" in page for edit in ("newton_edit, 5 steps", "first_order_edit", "newton_edit")
     )
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
+def test_the_committed_verdict_is_that_of_the_committed_results(name):
+    folder = HERE / "sharpness" / name
+    assert (folder / "verdict.md").read_text() == verdict.page(lab.read(folder / "results.jsonl"))
