@@ -61,7 +61,7 @@ def test_inputs_are_prepared_and_statistics_kept():
 
 
 def test_what_it_cannot_do():
-    with pytest.raises(NotApplicable, match="gradients on training examples"):
+    with pytest.raises(NotApplicable, match="snip needs examples that the model is to keep"):
         Snip(scope="conv+linear").mask(linear()[0], None, generator_of(0))
     with pytest.raises(BadInput, match="per_class"):
         Snip(per_class=0)

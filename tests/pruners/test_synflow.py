@@ -67,7 +67,7 @@ def test_ones_enter_after_normalisation():
 
 
 def test_what_it_cannot_do():
-    with pytest.raises(NotApplicable, match="needs one example"):
+    with pytest.raises(NotApplicable, match="synflow needs examples that the model is to keep"):
         Synflow(scope="conv+linear").mask(bias_free(), None, generator_of(0))
     dicts = problems.problem("dicts")
     with pytest.raises(NotApplicable, match="by keyword"):

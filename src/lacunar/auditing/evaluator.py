@@ -16,12 +16,13 @@ class Evaluator(Plugin):
 
     Class attributes:
         paper: where it comes from.
-        needs: what a trial must offer: "held_out", "oracles".
+        needs: what each trial must offer, keys of :data:`lacunar.catalog.needs.NEEDS`.
         cost: what it costs, in words.
         MEASURES: all that it says, by name; ``name[key]`` is one of a family that is listed as ``name``.
     """
 
     kind: ClassVar[str] = "evaluators"
+    verb: ClassVar[str] = "measure"
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     cost: ClassVar[str]

@@ -12,21 +12,34 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from lacunar.catalog.needs import check_names, needs_first
 from lacunar.core.errors import BadInput, unknown
 
 
 class Plugin(ABC):
     """A frozen dataclass with one verb; its settings are its fields, so repr, JSON, equality and keys come free.
 
+    Class attributes:
+        kind: the shelf it belongs to.
+        verb: the method whose arguments must offer what ``needs`` names, see :mod:`lacunar.catalog.needs`; "" for kinds
+            that need nothing. It is checked in every class that defines the verb.
+
     Raises:
         BadInput: a word that a setting of a few words does not know, or a number that is NaN or infinite; checked
-            before a class's own ``__post_init__``.
+            before a class's own ``__post_init__``. As the class is made: a need that the table does not know.
     """
 
     kind: ClassVar[str]
+    verb: ClassVar[str] = ""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
+        if "needs" in vars(cls):
+            check_names(cls.kind, cls.name(), vars(cls)["needs"])
+        if cls.verb in vars(cls):
+            declared = next(vars(base)[cls.verb] for base in reversed(cls.__mro__) if cls.verb in vars(base))
+            if declared is not vars(cls)[cls.verb]:
+                setattr(cls, cls.verb, needs_first(vars(cls)[cls.verb], declared))
         # Whether a class's own checks call these is up to it, so these are put before them.
         if not hasattr(cls.__post_init__, "settings_first"):
             cls.__post_init__ = _settings_first(cls.__post_init__)  # type: ignore[assignment]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.core import named
-from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.errors import BadInput
 from lacunar.core.named import Mask, Named
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
@@ -36,6 +36,7 @@ class Snip(Pruner):
 
     paper: ClassVar[str] = "Lee et al., SNIP: Single-shot Network Pruning, ICLR 2019, arXiv:1810.02340"
     scores: ClassVar[str] = "initial"
+    needs: ClassVar[frozenset[str]] = frozenset({"examples"})
 
     sparsity: float = 0.95
     per_class: int = 25
@@ -59,8 +60,7 @@ class Snip(Pruner):
         within: Mapping[str, Tensor] | None = None,
         retrain: Retraining | None = None,
     ) -> Mask:
-        if examples is None:
-            raise NotApplicable("snip looks at gradients on training examples, and none are given")
+        assert examples is not None
         scores = saliency(model, examples.take(self.draw(examples.y, rng)), recipe or Recipe())
         return Scope.of(self).select(model, scores, counts, within)
 

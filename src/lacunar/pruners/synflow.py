@@ -38,6 +38,7 @@ class Synflow(Pruner):
 
     paper: ClassVar[str] = "Tanaka et al., Pruning neural networks without any data, NeurIPS 2020, arXiv:2006.05467"
     scores: ClassVar[str] = "initial"
+    needs: ClassVar[frozenset[str]] = frozenset({"examples"})
 
     sparsity: float = 0.95
     rounds: int = 100
@@ -89,8 +90,7 @@ def flow(net: nn.Module, ones: Tensor) -> Named:
 
 
 def _ones(net: nn.Module, examples: Source | None) -> Tensor:
-    if examples is None:
-        raise NotApplicable("synflow needs one example for the shape of an input, and none is given")
+    assert examples is not None
     x = examples.inputs_at(torch.tensor([0]))
     if isinstance(x, dict):
         raise NotApplicable("synflow feeds the net an input of ones, which has no meaning for inputs by keyword")

@@ -28,12 +28,15 @@ class Pruner(Plugin):
     Class attributes:
         paper: where it comes from.
         scores: which model the rule looks at, "trained" or "initial": whether to train before or after.
+        needs: what the verb must be given, keys of :data:`lacunar.catalog.needs.NEEDS`.
         iterative: whether the rule trains between rounds, without which it would be another rule.
     """
 
     kind: ClassVar[str] = "pruners"
+    verb: ClassVar[str] = "mask"
     paper: ClassVar[str]
     scores: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset()
     iterative: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lacunar.catalog.needs import NEEDS
 from lacunar.catalog.plugin import Plugin
 from lacunar.core import named
 from lacunar.core.errors import LacunarError, NotApplicable, sample_of
@@ -18,8 +19,6 @@ from lacunar.core.rng import generator_of
 from lacunar.core.weights import model_state
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
-
-NEEDS = {"examples": "examples that the model is to keep", "forget": "the examples to forget"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +57,11 @@ class Score(Plugin):
 
     Class attributes:
         paper: where it comes from.
-        needs: what it must be given, keys of ``NEEDS``.
+        needs: what it must be given, keys of :data:`lacunar.catalog.needs.NEEDS`.
     """
 
     kind: ClassVar[str] = "importance"
+    verb: ClassVar[str] = "of"
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]]
 
@@ -90,11 +90,6 @@ class Score(Plugin):
             NotApplicable: something that the score needs is missing.
             LacunarError: a score that is not finite, which no rank can be made of.
         """
-        given = {"examples": examples, "forget": forget}
-        for need in sorted(self.needs):
-            part = given[need]
-            if part is None or len(part) == 0:
-                raise NotApplicable(f"{self.name()} needs {NEEDS[need]}, and none are given")
         seed = int(torch.randint(0, 1 << 62, (), generator=rng))
         values = self.of(Basis(model, recipe, examples, forget, corrected, seed, [] if notes is None else notes))
         named.same_keys(named.parameters(model), values)
@@ -112,7 +107,7 @@ class Score(Plugin):
             NotApplicable: a score that looks at the forgotten examples.
         """
         if "forget" in self.needs:
-            raise NotApplicable(f"{self.name()} needs {NEEDS['forget']}, which nobody knows before a request")
+            raise NotApplicable(f"{self.name()} needs {NEEDS['forget'].words}, which nobody knows before a request")
         values = self.scores(model, examples, recipe, generator_of(seed, "scores", self.name()))
         return {self._key(): _fingerprint(model), **{self._key(name): t.cpu() for name, t in values.items()}}
 

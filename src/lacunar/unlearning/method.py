@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from lacunar.catalog.needs import require
 from lacunar.catalog.plugin import Plugin
 from lacunar.core import named
-from lacunar.core.errors import Diverged, LacunarError, NotApplicable, sample_of
+from lacunar.core.errors import Diverged, LacunarError, sample_of
 from lacunar.core.files import write_json
 from lacunar.core.named import Mask
 from lacunar.core.rng import as_found, isolated
@@ -91,29 +92,18 @@ class Outcome:
         return place
 
 
-NEEDS = {
-    "retain": "retained or corrected examples to train on",
-    "forget": "the examples to forget",
-    "retraining": "a recipe that can train again (build=)",
-    "corrected": "corrected rows (corrected=)",
-    "tuning": "held-out examples to tune on (tuning=)",
-    "mask": "the mask of a pruned model (mask=)",
-    "trace": "a record of the first training (trace=)",
-    "state": "a state computed while the data was there (state=)",
-}
-
-
 class Method(Plugin):
     """A way to unlearn. Implementations are frozen dataclasses, one file each in ``methods/``.
 
     Class attributes:
         paper: where it comes from.
-        needs: what a problem must offer, keys of ``NEEDS``; checked before anything is computed.
+        needs: what a problem must offer, keys of :data:`lacunar.catalog.needs.NEEDS`.
         keeps_mask: whether pruned weights stay pruned unless the method says what its new mask is.
         adds_weights: whether the model may come back with further weights, such as adapters.
     """
 
     kind: ClassVar[str] = "methods"
+    verb: ClassVar[str] = "unlearn"
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     keeps_mask: ClassVar[bool] = True
@@ -125,9 +115,7 @@ class Method(Plugin):
 
     def check(self, problem: Problem) -> None:
         """Raise :class:`NotApplicable` unless the problem offers all that this method needs."""
-        for need in sorted(self.needs):
-            if not _offers(problem, need):
-                raise NotApplicable(f"{self.name()} needs {NEEDS[need]}, and this problem has none")
+        require(self.kind, self.name(), self.needs, {"problem": problem})
 
     def keeps_contract(self, problem: Problem, result: nn.Module) -> None:
         """Raise unless ``result`` is finite, has the weights of the original, and moved only those that may move.
@@ -171,13 +159,6 @@ class Method(Plugin):
             notes=tuple(log.notes),
             facts=dict(log.facts),
         )
-
-
-def _offers(problem: Problem, need: str) -> bool:
-    if need == "retraining":
-        return problem.recipe.build is not None
-    part = problem.edited if need == "retain" else getattr(problem, need)
-    return part is not None and len(part) > 0
 
 
 def _finite(method: Method, result: nn.Module) -> None:

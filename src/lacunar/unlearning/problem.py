@@ -248,7 +248,6 @@ class Problem:
         seed = self.seed if turn is None else seed_of(self.seed, "turn", turn)
         log = Log(descents=self.log.descents, identity=self.log.identity)
         posed = replace(self, **{"model": copied(model), "seed": seed, "log": log, **changes})
-        method.check(posed)
         result = method.unlearn(model, posed)
         method.keeps_contract(posed, result)
         self.log.absorb(log)
@@ -277,11 +276,8 @@ class Problem:
 class Unlearner(Protocol):
     """What a problem is handed to: a method, of which a problem knows no more than this."""
 
-    def check(self, problem: Problem) -> None:
-        """Refuse a problem that lacks something."""
-
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
-        """The unlearned model."""
+        """The unlearned model, or a refusal of a problem that lacks something."""
 
     def keeps_contract(self, problem: Problem, result: nn.Module) -> None:
         """Refuse a result that breaks the contract."""

@@ -54,7 +54,7 @@ def test_accuracy_restored_by_hand():
     small = AccuracyRestored().one(judged(89, 90, [89, 90]))[0]
     assert small.value is None and "cost less than 0.01" in small.note
     with pytest.raises(NotApplicable, match="oracles"):
-        AccuracyRestored().one(judged(60, 75, []))
+        AccuracyRestored().measure([judged(60, 75, [])])
 
 
 def test_poison_fit_counts_relabelled_rows_only():
@@ -80,7 +80,7 @@ def test_loss_gap_by_hand():
     flat = {m.name: m for m in LossGap().one(judged(0, 100, [60]))}
     assert flat["loss_correlation"].value is None and "all losses are equal" in flat["loss_correlation"].note
     with pytest.raises(NotApplicable, match="oracles"):
-        LossGap().one(judged(0, 40, []))
+        LossGap().measure([judged(0, 40, [])])
 
 
 class Plane(nn.Module):

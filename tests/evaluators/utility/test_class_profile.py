@@ -41,6 +41,10 @@ def test_further_models_score_higher():
 def test_it_needs_oracles_and_spread():
     with pytest.raises(NotApplicable, match="retrained oracles"):
         ClassProfile().measure([toy.world()])
+    sole = toy.world(oracles=(toy.Shifted(0.0),)).oracle_trials()[0]
+    assert [(m.value, m.note) for m in ClassProfile().measure([sole])] == [
+        (None, "the only oracle has no other one to be compared with")
+    ]
     one = (torch.zeros(3, 3), torch.tensor([0, 1, 2]))
     trial = toy.trial(one, one, one, oracles=(toy.Shifted(1.0),))
     assert profile(trial) is None

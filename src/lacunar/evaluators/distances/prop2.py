@@ -16,7 +16,7 @@ from torch import nn
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
-from lacunar.core.errors import BadInput, NotApplicable
+from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measure, Measurement
 from lacunar.core.named import Mask, Named
 from lacunar.core.rng import generator_of, numpy_generator, seed_of
@@ -50,7 +50,7 @@ class Prop2(PerTrial):
     """
 
     paper: ClassVar[str] = "Jia et al., Model Sparsity Can Simplify Machine Unlearning, NeurIPS 2023, Proposition 2"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"retained", "retraining"})
     cost: ClassVar[str] = "two trainings, and some dozens of Hessian products"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
         "prop2_rate": Measure("η: root mean square of the learning rates", "[0, inf)", "information"),
@@ -70,8 +70,6 @@ class Prop2(PerTrial):
 
     def one(self, trial: Trial) -> list[Measurement]:
         problem, mask = trial.outcome.problem, trial.outcome.mask
-        if not problem.retain:
-            raise NotApplicable("prop2 trains on the retained examples alone, and there are none: every row was edited")
         whole = problem.retain + problem.forget
         whole = whole.take(torch.argsort(whole.ids))
         rate, steps = _training(problem.recipe, whole)

@@ -9,7 +9,6 @@ from typing import ClassVar
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.signals import accuracy, class_labels, class_logits, without_classes
 from lacunar.auditing.trial import Trial
-from lacunar.core.errors import NotApplicable
 from lacunar.core.measurement import Measure, Measurement
 
 LEAST_GAP = 0.01
@@ -34,8 +33,6 @@ class AccuracyRestored(PerTrial):
     }
 
     def one(self, trial: Trial) -> list[Measurement]:
-        if not trial.oracles:
-            raise NotApplicable("accuracy_restored needs retrained oracles, and this trial has none")
         after, before = _accuracy(trial), _accuracy(trial.original())
         clean = sum(_accuracy(oracle) for oracle in trial.oracle_trials()) / len(trial.oracles)
         note = f"before {before:.4f}, after {after:.4f}, clean {clean:.4f}"

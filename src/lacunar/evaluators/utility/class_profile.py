@@ -12,7 +12,6 @@ from torch import Tensor
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.signals import class_logits
 from lacunar.auditing.trial import Trial
-from lacunar.core.errors import NotApplicable
 from lacunar.core.measurement import Measure, Measurement
 from lacunar.training import forward
 
@@ -39,7 +38,7 @@ class ClassProfile(PerTrial):
     def one(self, trial: Trial) -> list[Measurement]:
         others = [t for t in trial.oracle_trials() if t.outcome.model is not trial.outcome.model]
         if not others:
-            raise NotApplicable("class_profile needs retrained oracles, and this trial has none to compare with")
+            return [self.says("profile_kl", None, note="the only oracle has no other one to be compared with")]
         ours = _log_odds(class_logits(trial, "forget"))
         theirs = torch.cat([_log_odds(class_logits(t, "forget")) for t in others])
         if len(ours) < 2 or not bool((ours.std(0) > 0).all() and (theirs.std(0) > 0).all()):
