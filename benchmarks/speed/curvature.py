@@ -30,9 +30,11 @@ from lacunar.core import named
 from lacunar.core.files import write_text
 from lacunar.core.named import Named
 from lacunar.curvature import fisher, ggn, hessian, per_example
-from lacunar.curvature.inverse import Solution, cg
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
+from lacunar.curvature.solvers.cg import Cg, Products
 from lacunar.curvature.solvers.lissa import Lissa
+from lacunar.curvature.solvers.solution import Solution
 from lacunar.data.examples import Examples
 from lacunar.methods.closed_form.influence import Influence, removal_gradient
 from lacunar.training import forward
@@ -127,7 +129,7 @@ def of_squares(model: nn.Module, recipe: Recipe, n: int, shape: tuple[int, ...])
     """Ways to sum the squares of n examples, and the floor."""
     given = (model, images(n, shape), recipe)
     return {
-        "ours": lambda: per_example.squared_sum(*given),
+        "ours": lambda: per_example.squared_sum(Objective.of(*given)),
         "loop of one": lambda: loop_of_one(*given),
         "graph walk, batch 128": lambda: oracle.graph_walk(*given, 128),
         "one gradient": lambda: one_gradient(*given),
@@ -140,11 +142,12 @@ def diagonals() -> Rows:
     examples = images(128)
     given = (model, examples, recipe)
     v = named.weights(model)
-    products = {"Gauss-Newton product": ggn.Operator(*given), "Hessian product": hessian.Operator(*given)}
+    objective = Objective.of(*given)
+    products = {"Gauss-Newton product": ggn.GaussNewton(objective), "Hessian product": hessian.Hessian(objective)}
     ways: dict[str, Callable[[], Named]] = {
         "one gradient": lambda: one_gradient(*given),
-        "diagonal, 1 probe": lambda: ggn.diagonal(*given),
-        "diagonal, exact": lambda: ggn.exact_diagonal(*given),
+        "diagonal, 1 probe": lambda: ggn.diagonal(Objective.of(*given)),
+        "diagonal, exact": lambda: ggn.exact_diagonal(Objective.of(*given)),
         **{name: lambda operator=operator: operator(v) for name, operator in products.items()},
     }
     return raced("diagonals", "resnet8, 3x32x32", 128, ways, None)
@@ -169,18 +172,18 @@ def digits() -> Problem:
 
 def estimates(problem: Problem) -> Rows:
     """How far estimates of the Hessian diagonal are from the exact one, and what they cost in gradients."""
-    given = (problem.model, problem.retain, problem.recipe)
-    exact = named.flat(ggn.exact_diagonal(*given))
+    objective = Objective.of(problem.model, problem.retain, problem.recipe)
+    exact = named.flat(ggn.exact_diagonal(objective))
     tenth = len(exact) // 10
     top = set(exact.topk(tenth).indices.tolist())
     found = {
-        "signs, 1 probe": ggn.diagonal(*given),
-        "signs, 10 probes": ggn.diagonal(*given, probes=10),
-        "sampled labels, 1": ggn.sampled_diagonal(*given),
-        "sampled labels, 10": ggn.sampled_diagonal(*given, samples=10),
-        "given labels (empirical Fisher)": fisher.empirical(*given),
-        "Hutchinson, 10 probes": hessian.hutchinson(*given, probes=10).value,
-        "Hutchinson, 100 probes": hessian.hutchinson(*given, probes=100).value,
+        "signs, 1 probe": ggn.diagonal(objective),
+        "signs, 10 probes": ggn.diagonal(objective, probes=10),
+        "sampled labels, 1": ggn.sampled_diagonal(objective),
+        "sampled labels, 10": ggn.sampled_diagonal(objective, samples=10),
+        "given labels (empirical Fisher)": fisher.empirical(objective),
+        "Hutchinson, 10 probes": hessian.hutchinson(objective, probes=10).value,
+        "Hutchinson, 100 probes": hessian.hutchinson(objective, probes=100).value,
     }
     rows: Rows = []
     for name, value in found.items():
@@ -202,23 +205,23 @@ def estimates(problem: Problem) -> Rows:
 def solves(problem: Problem) -> Rows:
     """Products over all examples that conjugate gradients and LiSSA need to reach the same residual, 1e-3."""
     examples = problem.retain + problem.forget.labelled(9 - problem.forget.y)
-    given = (problem.model, examples, problem.recipe)
-    b, n = weighted_sum(problem.model, problem.forget, problem.recipe), len(examples)
-    operator, diagonal = ggn.Operator(*given), ggn.diagonal(*given)
-    values, vectors = torch.linalg.eigh(ggn.dense(*given))
+    objective = Objective.of(problem.model, examples, problem.recipe)
+    b, n = weighted_sum(objective.on(problem.forget)), len(examples)
+    matrix, solver = ggn.GaussNewton(objective), Cg(RTOL, 2000)
+    values, vectors = torch.linalg.eigh(matrix.dense)
     along = (vectors.T @ named.flat(b).double()).square()
     rows: Rows = []
     for mu in (1.0, 0.1, 0.01, 0.001):
         damping = n * mu
         step = 1.9 / (float(values[-1]) + damping)
-        batches = Lissa(step, damping, "ggn", "data", batch_size=128).solve(*given, b)
+        batches = Lissa(step, "data", batch_size=128).solve(matrix, b, damping)
         needed = richardson_steps(values + damping, along, step)
         if needed < 100:
-            confirmed = Lissa(step, damping, "ggn", batch_size=n, max_iter=needed, rtol=RTOL * 1.01)
-            confirmed.solve(*given, b).need()
+            confirmed = Lissa(step, batch_size=n, max_iter=needed, rtol=RTOL * 1.01)
+            confirmed.solve(matrix, b, damping).need()
         found = {
-            "conjugate gradients": cg(operator, b, damping, rtol=RTOL, max_iter=2000),
-            "conjugate gradients, Jacobi": cg(operator, b, damping, rtol=RTOL, max_iter=2000, diagonal=diagonal),
+            "conjugate gradients": solver.solve(Products(matrix), b, damping),
+            "conjugate gradients, Jacobi": solver.solve(matrix, b, damping),
             "LiSSA, all examples, best step": Solution(b, needed, RTOL, True),
             "LiSSA, batches of 128, best step": dataclasses.replace(batches, iterations=batches.iterations * 128 // n),
         }
@@ -252,7 +255,7 @@ def influence() -> Rows:
     every = images(300)
     problem = Problem.of(model, every, torch.arange(256, 300), recipe, device="cpu")
     v, m = removal_gradient(model, problem), 254
-    first = weighted_sum(model, problem.retain.take(torch.tensor([0])), recipe)
+    first = weighted_sum(Objective.of(model, problem.retain.take(torch.tensor([0])), recipe))
 
     def published() -> Named:
         k, o = v, first

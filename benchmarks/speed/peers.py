@@ -16,6 +16,7 @@ from benchmarks.speed.curvature import Rows, equal, fresh, images, one_gradient,
 from benchmarks import timing
 from lacunar.core import named
 from lacunar.core.named import Named
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
 from lacunar.methods.closed_form.fisher_forgetting import FisherForgetting
 from lacunar.methods.closed_form.influence import Influence, removal_gradient
@@ -66,7 +67,7 @@ def walked(problem: Problem, batch_size: int) -> Named:
 def published(problem: Problem, m: int) -> Named:
     """The update of the published influence code for M = ``m``, by its loop over single examples."""
     k = removal_gradient(problem.model, problem)
-    o = weighted_sum(problem.model, problem.retain.take(torch.tensor([0])), problem.recipe)
+    o = weighted_sum(Objective.of(problem.model, problem.retain.take(torch.tensor([0])), problem.recipe))
     for i in range(1, m + 2):
         g = one_gradient(problem.model, problem.retain.take(torch.tensor([i])), problem.recipe)
         tau = named.dot(o, g)

@@ -4,6 +4,8 @@ import torch
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import fisher, ggn
+from lacunar.curvature.ggn_root import GgnRoot
+from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Examples
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
@@ -32,12 +34,17 @@ def test_products_and_diagonal_equal_the_dense_matrix(name, masked):
     block = whole * inside * inside[:, None]
     v = {n: torch.randn(w.shape, dtype=torch.float64) for n, w in weights.items()}
     for size in (None, 3):
-        found = named.flat(ggn.Operator(model, examples, recipe, mask, size)(v))
+        found = named.flat(ggn.GaussNewton(Objective.of(model, examples, recipe, mask, size=size))(v))
         assert torch.allclose(found, block @ named.flat(v), rtol=1e-10, atol=1e-12)
-    diagonal = named.flat(ggn.exact_diagonal(model, examples, recipe, mask))
+    diagonal = named.flat(ggn.exact_diagonal(Objective.of(model, examples, recipe, mask)))
     assert torch.allclose(diagonal, block.diagonal(), rtol=1e-10, atol=1e-14)
-    assert torch.allclose(ggn.dense(model, examples, recipe, mask), whole[inside][:, inside], rtol=1e-9, atol=1e-13)
-    root = ggn.root(model, examples, recipe, mask)
+    assert torch.allclose(
+        ggn.GaussNewton(Objective.of(model, examples, recipe, mask)).dense,
+        whole[inside][:, inside],
+        rtol=1e-9,
+        atol=1e-13,
+    )
+    root = GgnRoot(Objective.of(model, examples, recipe, mask)).rows
     assert root.shape == (3 * N, int(inside.sum()))
     assert torch.allclose(root.T @ root, whole[inside][:, inside], rtol=1e-9, atol=1e-13)
 
@@ -49,12 +56,16 @@ def test_other_losses(loss):
     examples, recipe = Examples.of(torch.randn(N, 4), torch.arange(N) % 2), Recipe(loss=loss)
     whole = oracle.dense_ggn(model, examples, recipe)
     v = {n: torch.randn_like(w) for n, w in named.weights(model).items()}
-    assert torch.allclose(named.flat(ggn.Operator(model, examples, recipe)(v)), whole @ named.flat(v), rtol=1e-9)
-    diagonal = named.flat(ggn.exact_diagonal(model, examples, recipe))
+    assert torch.allclose(
+        named.flat(ggn.GaussNewton(Objective.of(model, examples, recipe))(v)), whole @ named.flat(v), rtol=1e-9
+    )
+    diagonal = named.flat(ggn.exact_diagonal(Objective.of(model, examples, recipe)))
     assert torch.allclose(diagonal, whole.diagonal(), rtol=1e-10)
     # One logit: signs square away, so one probe is exact; sampled labels are right on average.
-    assert torch.allclose(named.flat(ggn.diagonal(model, examples, recipe)), diagonal, rtol=1e-10)
-    draws = [named.flat(ggn.sampled_diagonal(model, examples, recipe, samples=40, seed=s)) for s in range(50)]
+    assert torch.allclose(named.flat(ggn.diagonal(Objective.of(model, examples, recipe))), diagonal, rtol=1e-10)
+    draws = [
+        named.flat(ggn.sampled_diagonal(Objective.of(model, examples, recipe), samples=40, seed=s)) for s in range(50)
+    ]
     unbiased(torch.stack(draws), diagonal)
 
 
@@ -67,11 +78,13 @@ def test_tokens_with_and_without_labels():
     examples = Examples(tokens, y, torch.arange(N))
     whole = oracle.dense_ggn(model, examples, recipe)
     v = {n: torch.randn_like(w) for n, w in named.weights(model).items()}
-    assert torch.allclose(named.flat(ggn.Operator(model, examples, recipe)(v)), whole @ named.flat(v), rtol=1e-9)
-    diagonal = named.flat(ggn.exact_diagonal(model, examples, recipe))
+    assert torch.allclose(
+        named.flat(ggn.GaussNewton(Objective.of(model, examples, recipe))(v)), whole @ named.flat(v), rtol=1e-9
+    )
+    diagonal = named.flat(ggn.exact_diagonal(Objective.of(model, examples, recipe)))
     assert torch.allclose(diagonal, whole.diagonal(), rtol=1e-9, atol=1e-14)
     for estimate, name in ((ggn.diagonal, "probes"), (ggn.sampled_diagonal, "samples")):
-        draws = [named.flat(estimate(model, examples, recipe, seed=s, **{name: 50})) for s in range(40)]
+        draws = [named.flat(estimate(Objective.of(model, examples, recipe), seed=s, **{name: 50})) for s in range(40)]
         unbiased(torch.stack(draws), diagonal)
 
 
@@ -86,9 +99,11 @@ def unbiased(draws, expected):
 @pytest.mark.parametrize("estimate", [ggn.diagonal, ggn.sampled_diagonal], ids=["signs", "labels"])
 def test_estimates_are_unbiased_and_never_negative(estimate):
     model, examples, recipe = small()
-    exact = named.flat(ggn.exact_diagonal(model, examples, recipe))
+    exact = named.flat(ggn.exact_diagonal(Objective.of(model, examples, recipe)))
     many = {"probes" if estimate is ggn.diagonal else "samples": DRAWS // 40}
-    draws = torch.stack([named.flat(estimate(model, examples, recipe, seed=s, **many)) for s in range(40)])
+    draws = torch.stack(
+        [named.flat(estimate(Objective.of(model, examples, recipe), seed=s, **many)) for s in range(40)]
+    )
     assert bool((draws >= 0).all())
     assert float(draws.std(0).norm()) > 0
     unbiased(draws, exact)
@@ -96,25 +111,28 @@ def test_estimates_are_unbiased_and_never_negative(estimate):
 
 def test_signs_beat_sampled_labels_on_a_trained_net(digits):
     few = digits.train.take(torch.arange(0, 600, 2))
-    exact = ggn.exact_diagonal(digits.model, few, digits.recipe)
-    error = [relative(f(digits.model, few, digits.recipe, seed=1), exact) for f in (ggn.diagonal, ggn.sampled_diagonal)]
+    objective = Objective.of(digits.model, few, digits.recipe)
+    exact = ggn.exact_diagonal(objective)
+    error = [relative(f(objective, seed=1), exact) for f in (ggn.diagonal, ggn.sampled_diagonal)]
     assert error[0] < 0.25 and error[0] < error[1] / 1.5
 
 
 @pytest.mark.parametrize("estimate", [ggn.diagonal, ggn.sampled_diagonal])
 def test_draws_depend_on_seed_and_id_only(estimate):
     model, examples, recipe = small()
-    one = estimate(model, examples, recipe, seed=3)
+    one = estimate(Objective.of(model, examples, recipe), seed=3)
     order = torch.tensor([4, 2, 0, 6, 1, 5, 3])
-    assert relative(estimate(model, examples.take(order), recipe, seed=3, size=2), one) < 1e-12
-    assert relative(estimate(model, examples, recipe, seed=4), one) > 1e-3
+    assert relative(estimate(Objective.of(model, examples.take(order), recipe, size=2), seed=3), one) < 1e-12
+    assert relative(estimate(Objective.of(model, examples, recipe), seed=4), one) > 1e-3
 
 
 def test_more_probes_are_means_of_more_draws():
     model, examples, recipe = small()
-    exact = ggn.exact_diagonal(model, examples, recipe)
-    few = sum(relative(ggn.diagonal(model, examples, recipe, seed=s), exact) for s in range(6))
-    many = sum(relative(ggn.diagonal(model, examples, recipe, seed=s, probes=16), exact) for s in range(6))
+    exact = ggn.exact_diagonal(Objective.of(model, examples, recipe))
+    few = sum(relative(ggn.diagonal(Objective.of(model, examples, recipe), seed=s), exact) for s in range(6))
+    many = sum(
+        relative(ggn.diagonal(Objective.of(model, examples, recipe), seed=s, probes=16), exact) for s in range(6)
+    )
     assert many < few / 2.5
 
 
@@ -122,17 +140,23 @@ def test_labels_do_not_matter():
     model, examples, recipe = net("residual")
     turned = examples.labelled((examples.y + 1) % 3)
     for compute in (ggn.exact_diagonal, ggn.diagonal, ggn.sampled_diagonal, fisher.true):
-        a, b = compute(model, examples, recipe), compute(model, turned, recipe)
+        a, b = (compute(Objective.of(model, e, recipe)) for e in (examples, turned))
         assert all(torch.equal(a[name], b[name]) for name in a)
     v = named.weights(model)
-    a, b = (ggn.Operator(model, e, recipe)(v) for e in (examples, turned))
+    a, b = (ggn.GaussNewton(Objective.of(model, e, recipe))(v) for e in (examples, turned))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    assert relative(fisher.empirical(model, turned, recipe), fisher.empirical(model, examples, recipe)) > 0.01
+    assert (
+        relative(
+            fisher.empirical(Objective.of(model, turned, recipe)),
+            fisher.empirical(Objective.of(model, examples, recipe)),
+        )
+        > 0.01
+    )
 
 
 def test_the_same_at_every_call_and_symmetric():
     model, examples, recipe = net("residual")
-    operator = ggn.Operator(model.float(), examples, recipe, size=2)
+    operator = ggn.GaussNewton(Objective.of(model.float(), examples, recipe, size=2))
     torch.manual_seed(0)
     v, u = ({n: torch.randn_like(w) for n, w in named.weights(model).items()} for _ in range(2))
     one, two = operator(v), operator(v)
@@ -144,12 +168,12 @@ def test_the_same_at_every_call_and_symmetric():
 def test_a_loss_of_unknown_curvature_is_refused(monkeypatch):
     model, examples, _ = net("mlp")
     monkeypatch.setitem(forward.LOSSES, "hinge", lambda z, y: z.sum(1))
-    for compute in (ggn.exact_diagonal, ggn.diagonal, ggn.Operator):
+    for compute in (ggn.exact_diagonal, ggn.diagonal, ggn.GaussNewton):
         with pytest.raises(NotApplicable, match=r"'hinge' is not known; .* use the Hessian"):
-            compute(model, examples, Recipe(loss="hinge"))
+            compute(Objective.of(model, examples, Recipe(loss="hinge")))
 
 
 def test_no_draws():
     model, examples, recipe = net("mlp")
     with pytest.raises(BadInput, match="at least one draw"):
-        ggn.diagonal(model, examples, recipe, probes=0)
+        ggn.diagonal(Objective.of(model, examples, recipe), probes=0)

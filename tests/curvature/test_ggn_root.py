@@ -8,7 +8,8 @@ import torch
 from lacunar.core import named
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature.ggn_root import GgnRoot
-from lacunar.curvature.inverse import woodbury
+from lacunar.curvature.objective import Objective
+from lacunar.curvature.solvers.woodbury import FromRows, Woodbury
 from tests.curvature.nets import CASE_IDS, CASES, N, net, some
 from tests.oracles import curvature as oracle
 
@@ -24,7 +25,7 @@ def random(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_its_products_are_those_of_the_dense_matrix(name, masked):
     model, examples, recipe = net(name)
     mask = some(model) if masked else None
-    root, v = GgnRoot(model, examples, recipe, mask), random(model)
+    root, v = GgnRoot(Objective.of(model, examples, recipe, mask)), random(model)
     inside = named.flat(named.full(v, True) if mask is None else mask)
     block = oracle.dense_ggn(model, examples, recipe) * inside * inside[:, None]
     assert torch.allclose(named.flat(root.back(root.times(v))), block @ named.flat(v), rtol=1e-9, atol=1e-12)
@@ -41,9 +42,9 @@ def test_woodbury_with_it_is_the_dense_solve(masked, damping):
     assert int(inside.sum()) > N * LOGITS
     block = oracle.dense_ggn(model, examples, recipe)[inside][:, inside]
     block += damping * torch.eye(len(block), dtype=block.dtype)
-    root = GgnRoot(model, examples, recipe, mask)
+    root = GgnRoot(Objective.of(model, examples, recipe, mask))
     for _ in range(2):  # a solve must leave the stored Gram matrix alone
-        found = named.flat(woodbury(root, b, damping, rtol=1e-10).need())
+        found = named.flat(Woodbury(1e-10).solve(FromRows(root), b, damping).need())
         assert torch.allclose(found[inside], torch.linalg.solve(block, named.flat(b)[inside]), rtol=1e-8)
         assert not found[~inside].any()
 
@@ -52,6 +53,6 @@ def test_what_does_not_fit_is_refused_with_what_it_would_take():
     model, examples, recipe = net("mlp")
     rows, width = N * LOGITS, named.count(named.weights(model))
     need = 8 * (rows * width + 3 * rows**2)
-    assert GgnRoot(model, examples, recipe, keep=need).gram().shape == (rows, rows)
+    assert GgnRoot(Objective.of(model, examples, recipe), keep=need).gram().shape == (rows, rows)
     with pytest.raises(NotApplicable, match=rf"matrices of {rows} x {width} and {rows} x {rows}, .* or \"cg\""):
-        GgnRoot(model, examples, recipe, keep=need - 1)
+        GgnRoot(Objective.of(model, examples, recipe), keep=need - 1)

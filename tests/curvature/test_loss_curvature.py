@@ -10,6 +10,7 @@ from torch import nn
 from lacunar.core import named
 from lacunar.curvature import ggn, per_example
 from lacunar.curvature.loss_curvature import loss_curvature_of
+from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Examples
 from lacunar.exact_unlearners._linear import ConvexLoss
 from lacunar.training import forward
@@ -44,8 +45,10 @@ def test_sure_models_have_no_curvature_and_finite_gradients(loss):
     named.write(model, {"weight": z[:1].T.clone()})
     rows = Examples.of(torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]), LABELS)
     recipe = Recipe(loss=loss, weight_decay=0.0)
-    assert torch.equal(per_example.norms(model, rows, recipe) > 0.9, torch.tensor([False, True, False, True]))
-    assert not ggn.exact_diagonal(model, rows, recipe)["weight"].any()
+    assert torch.equal(
+        per_example.norms(Objective.of(model, rows, recipe)) > 0.9, torch.tensor([False, True, False, True])
+    )
+    assert not ggn.exact_diagonal(Objective.of(model, rows, recipe))["weight"].any()
 
 
 @pytest.mark.parametrize("outputs", [1, 2])

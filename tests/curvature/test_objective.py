@@ -8,7 +8,7 @@ from torch import nn
 from lacunar.catalog.registry import find
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.curvature import fisher, ggn, hessian, per_example
+from lacunar.curvature import ggn, hessian, per_example
 from lacunar.curvature.loss_curvature import loss_curvature_of
 from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Examples
@@ -37,33 +37,12 @@ def body(extra):
     return nn.Sequential(nn.Linear(5, 6), extra, nn.ReLU(), nn.Linear(6, 3)).double()
 
 
-EVERY = [
-    per_example.squared_sum,
-    per_example.norms,
-    per_example.rows,
-    per_example.gram,
-    per_example.weighted_sum,
-    fisher.empirical,
-    fisher.true,
-    fisher.monte_carlo,
-    ggn.exact_diagonal,
-    ggn.diagonal,
-    ggn.Operator,
-    ggn.root,
-    ggn.dense,
-    hessian.exact_diagonal,
-    hessian.hutchinson,
-    hessian.Operator,
-]
-
-
-@pytest.mark.parametrize("compute", EVERY)
-def test_active_dropout_is_refused_everywhere(compute):
+def test_active_dropout_is_refused():
     _, examples, recipe = net("mlp")
     model = body(StubbornDropout())
     state = torch.get_rng_state()
     with pytest.raises(NotApplicable, match=r"two forward passes .* dropout"):
-        compute(model, examples, recipe)
+        Objective.of(model, examples, recipe)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -103,8 +82,8 @@ def test_augmentation_in_the_data_is_refused_and_the_recipes_is_off():
     with pytest.raises(NotApplicable, match="augments at random"):
         Objective.of(model, stream, Recipe())
     conv, images, _ = net("conv")
-    plain = per_example.squared_sum(conv, images, Recipe())
-    for name, value in per_example.squared_sum(conv, images, Recipe(augment="crop_flip")).items():
+    plain = per_example.squared_sum(Objective.of(conv, images, Recipe()))
+    for name, value in per_example.squared_sum(Objective.of(conv, images, Recipe(augment="crop_flip"))).items():
         assert torch.equal(value, plain[name])
 
 
@@ -113,7 +92,7 @@ def test_streamed_data_give_the_same():
     items = [(examples.x[i], int(examples.y[i])) for i in range(N)]
     stream = Stream(items, torch.arange(N), examples.y, examples.ids)
     for compute in (per_example.squared_sum, ggn.diagonal):
-        a, b = compute(model, examples, recipe, size=3), compute(model, stream, recipe, size=3)
+        a, b = (compute(Objective.of(model, source, recipe, size=3)) for source in (examples, stream))
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -125,16 +104,30 @@ def test_nothing_to_compute_on():
         Objective.of(model, examples, recipe, named.full(named.weights(model), False))
     with pytest.raises(BadInput, match="same model"):
         Objective.of(model, examples, recipe, {"other": torch.ones(2, dtype=torch.bool)})
+    with pytest.raises(BadInput, match="at least 1 or None, got 0"):
+        Objective.of(model, examples, recipe, size=0)
 
 
 @pytest.mark.parametrize("case", problems.CASES, ids=problems.CASE_IDS)
 def test_toy_problems_of_every_form(case):
     problem = problems.problem(*case)
-    found = ggn.diagonal(problem.model, problem.retain, problem.recipe, problem.mask)
+    found = ggn.diagonal(Objective.of(problem.model, problem.retain, problem.recipe, problem.mask))
     named.same_keys(found, named.weights(problem.model))
     for name, value in found.items():
         assert bool((value >= 0).all())
         assert problem.mask is None or not bool(value[~problem.mask[name]].any())
+
+
+def test_other_examples_pass_the_door_too():
+    model, examples, recipe = net("mlp")
+    mask = some(model)
+    objective = Objective.of(model, examples, recipe, mask, size=2)
+    part = examples.take(torch.tensor([4, 1]))
+    a, b = per_example.rows(objective.on(part)), per_example.rows(Objective.of(model, part, recipe, mask))
+    assert torch.equal(a, b) and objective.on(part).size == 2
+    stream = Stream(Augmented(), torch.arange(N), torch.arange(N) % 3, torch.arange(N))
+    with pytest.raises(NotApplicable, match="augments at random"):
+        objective.on(stream)
 
 
 def test_vectors_go_there_and_back():
@@ -143,14 +136,15 @@ def test_vectors_go_there_and_back():
     objective = Objective.of(model, examples, recipe, mask)
     values = named.keep(named.weights(model), mask)
     again = objective.spread(objective.vector(values))
-    assert objective.vector(values).numel() == named.live(mask)
+    assert objective.vector(values).numel() == named.live(mask) == objective.width
+    assert Objective.of(model, examples, recipe).width == named.count(values)
     assert all(torch.equal(again[name], values[name]) for name in values)
 
 
 def test_half_precision_models_are_computed_in_full_precision():
     model, examples, recipe = net("residual")
-    exact = per_example.squared_sum(model.bfloat16().float(), examples, recipe)
-    found = per_example.squared_sum(model.bfloat16(), examples, recipe)
+    exact = per_example.squared_sum(Objective.of(model.bfloat16().float(), examples, recipe))
+    found = per_example.squared_sum(Objective.of(model.bfloat16(), examples, recipe))
     assert all(t.dtype == torch.float32 for t in found.values())
     assert named.norm(named.add(found, exact, -1.0)) < 1e-5 * named.norm(exact)
 
@@ -166,8 +160,8 @@ def test_uint8_images_are_prepared():
     model = problems.BatchNormNet()
     recipe = Recipe(normalize=((0.5,), (0.25,)))
     scaled = Examples.of((x.float() / 255 - 0.5) / 0.25, torch.arange(N) % 4)
-    a = per_example.squared_sum(model, Examples.of(x, torch.arange(N) % 4), recipe)
-    b = per_example.squared_sum(model, scaled, Recipe())
+    a = per_example.squared_sum(Objective.of(model, Examples.of(x, torch.arange(N) % 4), recipe))
+    b = per_example.squared_sum(Objective.of(model, scaled, Recipe()))
     assert all(torch.allclose(a[name], b[name], rtol=1e-4, atol=1e-9) for name in a)
 
 
@@ -180,7 +174,7 @@ def test_recurrent_nets_have_products_and_settings_are_restored():
         for n, w in named.weights(model).items()
     }
     was = torch._C._get_mkldnn_enabled()
-    found = ggn.Operator(model, rows, Recipe())(v)
+    found = ggn.GaussNewton(Objective.of(model, rows, Recipe()))(v)
     assert torch._C._get_mkldnn_enabled() == was
     base, step = named.weights(model), 1e-5
 
@@ -203,11 +197,11 @@ def test_recurrent_products_on_a_gpu_are_those_of_the_cpu():
     model = Recipe(find("models", "char_lstm", symbols=5, embedding=3, hidden=4)).fresh(0).double()
     x = torch.randint(0, 5, (3, 6), generator=torch.Generator().manual_seed(0))
     rows, v = Examples.of(x, x.roll(-1, 1)), named.weights(model)
-    here = [operator(model, rows, Recipe())(v) for operator in (ggn.Operator, hessian.Operator)]
+    here = [kind(Objective.of(model, rows, Recipe()))(v) for kind in (ggn.GaussNewton, hessian.Hessian)]
     was = torch.backends.cudnn.enabled
     there, moved = copy.deepcopy(model).cuda(), {name: t.cuda() for name, t in v.items()}
-    for operator, wanted in zip((ggn.Operator, hessian.Operator), here, strict=True):
-        found = operator(there, rows.to("cuda"), Recipe())(moved)
+    for kind, wanted in zip((ggn.GaussNewton, hessian.Hessian), here, strict=True):
+        found = kind(Objective.of(there, rows.to("cuda"), Recipe()))(moved)
         assert all(torch.allclose(found[name].cpu(), t, rtol=1e-8, atol=1e-10) for name, t in wanted.items())
     assert torch.backends.cudnn.enabled == was
 
@@ -228,7 +222,7 @@ class Spare(nn.Module):
 def test_weights_that_the_logits_do_not_depend_on():
     _, examples, recipe = net("mlp")
     model = Spare().double()
-    found = per_example.squared_sum(model, examples, recipe)
+    found = per_example.squared_sum(Objective.of(model, examples, recipe))
     assert {n for n, t in found.items() if bool(t.any())} == {"used.weight", "used.bias"}
     spare = {name: torch.full(p.shape, name.startswith("spare")) for name, p in model.named_parameters()}
     with pytest.raises(BadInput, match="do not depend on the selected weights"):

@@ -6,6 +6,7 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.rng import generator_of
 from lacunar.curvature import fisher, ggn
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
 from tests import problems
 from tests.curvature.nets import net
@@ -57,7 +58,7 @@ def test_fisher_over_given_and_over_all_labels():
 )
 def test_sampled_scores_approach_the_true_fisher(name, setting):
     model, kept, _, recipe, _ = parts()
-    exact = fisher.true(model, kept, recipe)
+    exact = fisher.true(Objective.of(model, kept, recipe))
     assert_same(score(name, **setting), exact, 0.1)
     assert_same(score("ggn_diagonal", estimator="exact"), exact)
 
@@ -84,13 +85,13 @@ def test_hutchinson_tells_its_error():
 def test_forget_newton_is_the_decrease_along_each_weight():
     model, kept, gone, recipe, total = parts()
     seed = int(torch.randint(0, 1 << 62, (), generator=generator_of(5, "rank")))
-    diagonal = ggn.diagonal(model, kept, recipe, probes=3, seed=seed)
+    diagonal = ggn.diagonal(Objective.of(model, kept, recipe), probes=3, seed=seed)
     floor = 4 * (5e-4 + 0.2)
     shrunk = named.add(total, named.weights(model), 3 * 5e-4)
     expected = named.apply(lambda g, c: g**2 / (c + floor), shrunk, diagonal)
     assert_same(score("forget_newton", damping=0.2, probes=3), expected)
     changed = gone.labelled((gone.y + 1) % 3)
-    edit = named.add(weighted_sum(model, changed, recipe), total, -1.0)
+    edit = named.add(weighted_sum(Objective.of(model, changed, recipe)), total, -1.0)
     expected = named.apply(lambda g, c: g**2 / (c + floor), edit, diagonal)
     assert_same(score("forget_newton", damping=0.2, probes=3, corrected=changed), expected)
     assert named.norm(score("forget_newton", corrected=gone)) == 0
@@ -110,7 +111,7 @@ def test_corrected_rows_count_as_kept():
     problem = problems.problem("vectors")
     corrected = problem.forget.labelled((problem.forget.y + 1) % 3)
     edited = problems.problem("vectors", corrected=corrected)
-    expected = fisher.empirical(edited.model, problem.retain + corrected, edited.recipe)
+    expected = fisher.empirical(Objective.of(edited.model, problem.retain + corrected, edited.recipe))
     assert_same(edited.scores(registry.find("importance", "fisher_diagonal")), expected, 1e-6)
 
 

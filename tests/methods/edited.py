@@ -7,6 +7,12 @@ from functools import cache
 import torch
 from torch import nn
 
+from lacunar.core.named import Named
+from lacunar.curvature.edit_gradient import edit_gradient
+from lacunar.curvature.ggn import GaussNewton
+from lacunar.curvature.newton import NewtonSystem
+from lacunar.curvature.objective import Objective
+from lacunar.curvature.solvers.cg import Cg
 from lacunar.data import corrections
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
@@ -34,6 +40,17 @@ def world() -> tuple[Examples, Examples, Recipe, nn.Module]:
 def relabelled(**more) -> Problem:
     clean, seen, recipe, model = world()
     return Problem.of(model, seen, recipe=recipe, corrected=clean, device="cpu", **more)
+
+
+def gradient(problem: Problem) -> Named:
+    """The gradient of the problem's edit."""
+    return edit_gradient(Objective.of(problem.model, problem.forget, problem.recipe), problem.corrected)
+
+
+def newton_step(problem: Problem, damping: float) -> Named:
+    """What one Newton step subtracts."""
+    matrix = GaussNewton(Objective.of(problem.model, problem.edited, problem.recipe))
+    return NewtonSystem(matrix).solved(gradient(problem), damping, Cg()).x
 
 
 def mean_loss(model: nn.Module, problem: Problem) -> float:

@@ -6,15 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lacunar.core.errors import NotApplicable
 from lacunar.core.named import Mask, Named
-from lacunar.curvature import ggn
+from lacunar.curvature.loss_curvature import basis
 from lacunar.curvature.objective import Objective, budget
-from lacunar.curvature.per_example import STORED_SHARE, outer
-from lacunar.data.examples import Source
-from lacunar.training.recipe import Recipe
+from lacunar.curvature.per_example import STORED_SHARE, matrix, outer
 
 GRAMS = 3
 """Matrices of the size of the Gram matrix that a solve holds: itself, damped, and its factor."""
@@ -22,37 +20,39 @@ GRAMS = 3
 
 @dataclass(frozen=True, eq=False)
 class GgnRoot:
-    """R ``[n * outputs, selected weights]`` of :func:`lacunar.curvature.ggn.root` as an operator, with its Gram matrix.
+    r"""R ``[n * outputs, free weights]`` with :math:`R^\top R` the Gauss-Newton matrix, and its Gram matrix.
 
     Attributes:
         keep: bytes that it may take; None for four times the budget of one step.
+        rows: R itself, its rows in any order.
 
     Raises:
         NotApplicable: it does not fit, or the curvature of the loss is not known.
     """
 
-    model: nn.Module
-    examples: Source
-    recipe: Recipe
-    mask: Mask | None = None
+    objective: Objective
     keep: int | None = None
-    _objective: Objective = field(init=False, repr=False)
-    _stored: Tensor = field(init=False, repr=False)
+    rows: Tensor = field(init=False, repr=False)
     _gram: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        objective = Objective.of(self.model, self.examples, self.recipe, self.mask)
-        room = STORED_SHARE * budget(objective.device) if self.keep is None else self.keep
-        count, width = len(self.examples) * math.prod(objective.output), len(objective.vector(objective.weights))
-        need = count * width * objective.dtype.itemsize + GRAMS * 8 * count**2
+        of = self.objective
+        room = STORED_SHARE * budget(of.device) if self.keep is None else self.keep
+        count, width = len(of.examples) * math.prod(of.output), of.width
+        need = count * width * of.dtype.itemsize + GRAMS * 8 * count**2
         if need > room:
             raise NotApplicable(
                 f'solver="woodbury" stores matrices of {count} x {width} and {count} x {count}, one row for each logit '
                 f'of each example: {need >> 20} MiB, of which {room >> 20} may be used; take fewer examples, or "cg"'
             )
-        object.__setattr__(self, "_objective", objective)
-        object.__setattr__(self, "_stored", ggn.root(self.model, self.examples, self.recipe, self.mask))
-        object.__setattr__(self, "_gram", outer(self._stored, budget(objective.device)))
+        with of.open():
+            object.__setattr__(self, "rows", matrix(of, basis(of)))
+        object.__setattr__(self, "_gram", outer(self.rows, budget(of.device)))
+
+    @property
+    def free(self) -> Mask | None:
+        """The weights that its columns stand for, None for all."""
+        return self.objective.free
 
     def gram(self) -> Tensor:
         r""":math:`R R^\top` in float64; a fresh copy."""
@@ -60,8 +60,8 @@ class GgnRoot:
 
     def times(self, v: Mapping[str, Tensor]) -> Tensor:
         """R v in float64."""
-        return (self._stored @ self._objective.vector(v).to(self._stored)).double()
+        return (self.rows @ self.objective.vector(v).to(self.rows)).double()
 
     def back(self, a: Tensor) -> Named:
         r""":math:`R^\top a`."""
-        return self._objective.result(self._objective.spread(a.to(self._stored) @ self._stored))
+        return self.objective.result(self.objective.spread(a.to(self.rows) @ self.rows))

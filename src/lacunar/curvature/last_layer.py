@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature.objective import Objective
-from lacunar.curvature.per_example import batch_of
 from lacunar.data.examples import Examples, Source
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
@@ -60,7 +59,7 @@ class LastLayer:
         handle = self.head.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
         try:
             with objective.open(), torch.no_grad():
-                for batch in objective.batches(batch_of(objective)):
+                for batch in objective.batches():
                     seen.clear()
                     z = forward.logits(self.model, batch.x)
                     parts.append(self._checked(seen, z))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lacunar.core.errors import NotApplicable, sample_of
+from lacunar.curvature.objective import Objective
+from lacunar.curvature.per_example_passes import Cotangents
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class LossCurvature:
 
 
 def loss_curvature_of(loss: str) -> LossCurvature:
-    """The head of a loss named as in :data:`lacunar.training.forward.LOSSES`.
+    """The curvature of a loss named as in :data:`lacunar.training.forward.LOSSES`.
 
     Raises:
         NotApplicable: a loss whose curvature in the logits is not known here.
@@ -43,6 +46,13 @@ def loss_curvature_of(loss: str) -> LossCurvature:
             "use the Hessian instead"
         )
     return LOSS_CURVATURES[loss]
+
+
+def basis(objective: Objective) -> Cotangents:
+    r"""The columns of S of each example: pulled back, they are rows R with :math:`R^\top R` the Gauss-Newton matrix."""
+    curvature, count = loss_curvature_of(objective.recipe.loss), math.prod(objective.output)
+    units = torch.eye(count, dtype=objective.dtype, device=objective.device).reshape(1, count, *objective.output)
+    return Cotangents(lambda z, y, noise: curvature.root(z, y, units.expand(len(z), *units.shape[1:])), count)
 
 
 def _share(z: Tensor, y: Tensor) -> Tensor:

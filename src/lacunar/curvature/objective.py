@@ -1,4 +1,4 @@
-"""A model and its examples as functions of the weights alone, checked for determinism at the door."""
+"""A model and its examples as a function of the weights alone, checked for determinism at the door."""
 
 from __future__ import annotations
 
@@ -23,15 +23,33 @@ from lacunar.training.recipe import Recipe
 
 HOST_BYTES = 256 << 20
 DEVICE_SHARE = 0.25
-FEW = 8
+FEW, BATCH = 8, 128
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What curvature is computed of: weights in, logits out.
+    """What curvature is computed of, and the one argument of all that computes it: weights in, losses out.
+
+    Make it once and use it for every quantity of the same weights and examples: the door is checked when it is made,
+    by :meth:`of`. The weights are those of that moment; after the model has moved, make another.
+
+    >>> import torch
+    >>> from lacunar.curvature.per_example import norms, weighted_sum
+    >>> from lacunar.data.examples import Examples
+    >>> from lacunar.training.recipe import Recipe
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> rows = Examples.of(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0], [0.0]]))
+    >>> objective = Objective.of(model, rows, Recipe(loss="squared_error"))
+    >>> weighted_sum(objective)  # z = (1, 2); the loss is (z - y)^2 / 2, so its gradient is z x
+    {'weight': tensor([[1., 4.]])}
+    >>> norms(objective)
+    tensor([1., 4.], dtype=torch.float64)
 
     Attributes:
-        weights: the weight tensors in which the mask has a True entry, detached, in full precision.
+        free: the weights that may move, None for all: only their block is computed, and results are 0 outside.
+        size: examples at a time, None for what fits; it changes nothing but memory.
+        weights: the weight tensors in which ``free`` has a True entry, detached, in full precision.
         fixed: everything else that a forward pass reads: other weights, and buffers.
         output: shape of the logits of one example.
         saved: bytes that a forward pass keeps for its backward, per example.
@@ -40,36 +58,51 @@ class Objective:
     model: nn.Module
     examples: Source
     recipe: Recipe
-    mask: Mask | None
+    free: Mask | None
+    size: int | None
     weights: Named
     fixed: Named
     output: tuple[int, ...] = ()
     saved: int = 0
 
     @classmethod
-    def of(cls, model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None) -> Objective:
-        """Check the door and open the objective.
+    def of(
+        cls,
+        model: nn.Module,
+        examples: Source,
+        recipe: Recipe,
+        free: Mask | None = None,
+        size: int | None = None,
+    ) -> Objective:
+        """Check the door.
 
         Raises:
-            BadInput: no examples, a mask of another model, or one that is False everywhere.
+            BadInput: no examples, a mask of another model, one that is False everywhere, or a size below 1.
             NotApplicable: the loss of an example is not a fixed function of the weights; the message says why.
         """
         if len(examples) == 0:
             raise BadInput("there are no examples to differentiate on; give at least one")
-        live = named.parameters(model)
-        if mask is not None:
-            named.same_keys(live, mask)
-            mask = {name: m.to(live[name].device) for name, m in mask.items()}
-        chosen = [name for name in live if mask is None or bool(mask[name].any())]
+        if size is not None and size < 1:
+            raise BadInput(f"size is how many examples are taken at a time, at least 1 or None, got {size}")
+        every = named.parameters(model)
+        if free is not None:
+            named.same_keys(every, free)
+            free = {name: m.to(every[name].device) for name, m in free.items()}
+        chosen = [name for name in every if free is None or bool(free[name].any())]
         if not chosen:
             raise BadInput("no weight is selected: the mask is False everywhere, or all weights are frozen")
-        dtype = torch.float64 if live[chosen[0]].dtype == torch.float64 else torch.float32
+        dtype = torch.float64 if every[chosen[0]].dtype == torch.float64 else torch.float32
         everything = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         full = {name: t.detach().to(dtype) if t.is_floating_point() else t for name, t in everything.items()}
         inside = {name: full[name] for name in chosen}
-        objective = cls(model, examples, recipe, mask, inside, {k: v for k, v in full.items() if k not in inside})
+        fixed = {k: v for k, v in full.items() if k not in inside}
+        objective = cls(model, examples, recipe, free, size, inside, fixed)
         with objective.open():
             return objective._checked()
+
+    def on(self, examples: Source) -> Objective:
+        """The same model, recipe and free weights with other examples; the door is checked again."""
+        return Objective.of(self.model, examples, self.recipe, self.free, self.size)
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +111,11 @@ class Objective:
     @property
     def dtype(self) -> torch.dtype:
         return next(iter(self.weights.values())).dtype
+
+    @property
+    def width(self) -> int:
+        """How many weights are free."""
+        return named.count(self.weights) if self.free is None else named.live(self.free)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -91,7 +129,7 @@ class Objective:
             yield
 
     def only(self, names: Sequence[str]) -> Objective:
-        """The same objective in which only these weights vary."""
+        """The same in which only these weights vary."""
         rest = {name: w for name, w in self.weights.items() if name not in names}
         return replace(self, weights={n: self.weights[n] for n in names}, fixed={**self.fixed, **rest})
 
@@ -107,9 +145,13 @@ class Objective:
         """The recipe's loss of each example, ``[n]``."""
         return self.recipe.losses(self.logits(weights, batch.x), batch.y)
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """All examples in stored order, prepared, the last partial batch included."""
-        for batch in self.examples.batches(size):
+    def batches(self, size: int | None = None) -> Iterator[Batch]:
+        """All examples in stored order, prepared, the last partial batch included.
+
+        Args:
+            size: None for the objective's own, or what fits a pass that needs no gradient per example.
+        """
+        for batch in self.examples.batches(size or self.size or self.fits(4 * self.saved, BATCH)):
             yield replace(batch, x=self.prepared(batch.x))
 
     def prepared(self, x: Inputs) -> Inputs:
@@ -124,38 +166,38 @@ class Objective:
         return max(1, min(most, budget(self.device) // max(bytes_each, 1)))
 
     def zeros(self) -> Named:
-        """A float64 total for each weight in objective."""
+        """A float64 total for each weight tensor."""
         return {name: torch.zeros_like(w, dtype=torch.float64) for name, w in self.weights.items()}
 
     def result(self, values: Mapping[str, Tensor]) -> Named:
-        """``values`` with the model's keys, in the precision of the weights, exactly 0 outside the mask."""
+        """``values`` with the model's keys, in the precision of the weights, exactly 0 outside the free weights."""
         out = {}
         for name, w in named.parameters(self.model).items():
             value = values[name].to(self.dtype) if name in values else torch.zeros_like(w, dtype=self.dtype)
-            out[name] = value if self.mask is None else value.masked_fill(~self.mask[name], 0.0)
+            out[name] = value if self.free is None else value.masked_fill(~self.free[name], 0.0)
         return out
 
     def tangent(self, direction: Mapping[str, Tensor]) -> Named:
-        """A direction as the weights in objective take it: masked, and in their precision."""
+        """A direction as the weights take it: 0 where they are not free, and in their precision."""
         named.same_keys(named.parameters(self.model), direction)
-        inside = named.keep(direction, self.mask)
+        inside = named.keep(direction, self.free)
         return {name: inside[name].to(w) for name, w in self.weights.items()}
 
     def selected(self, name: str) -> Tensor | None:
-        """Which entries of a weight are inside the mask, None for all."""
-        return None if self.mask is None or bool(self.mask[name].all()) else self.mask[name]
+        """Which entries of a weight are free, None for all."""
+        return None if self.free is None or bool(self.free[name].all()) else self.free[name]
 
     def vector(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The entries inside the mask as one vector, in key order."""
+        """The free entries as one vector, in key order."""
         cuts = {name: self.selected(name) for name in self.weights}
         return torch.cat([values[n].reshape(-1) if m is None else values[n][m] for n, m in cuts.items()])
 
     def spread(self, vector: Tensor) -> Named:
-        """The inverse of :meth:`vector`, 0 outside the mask."""
-        if self.mask is None:
+        """The inverse of :meth:`vector`, 0 elsewhere."""
+        if self.free is None:
             return named.unflat(vector, self.weights)
         out = {n: torch.zeros_like(w, dtype=vector.dtype) for n, w in named.parameters(self.model).items()}
-        where = {n: self.mask[n] for n in self.weights}
+        where = {n: self.free[n] for n in self.weights}
         pieces = torch.split(vector, [int(m.sum()) for m in where.values()])
         return out | {n: out[n].masked_scatter(m, piece) for (n, m), piece in zip(where.items(), pieces, strict=True)}
 

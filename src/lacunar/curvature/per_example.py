@@ -6,95 +6,90 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import grad, jvp
 
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Mask, Named
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example_passes import Cotangents, Factors, PulledBack, factored, pulled_back
-from lacunar.data.examples import Source
-from lacunar.training.recipe import Recipe
 
-BATCH = 128
 STORED_SHARE = 4
 """Rows are kept in memory when they take at most this many times the budget of one step."""
 
 
-def squared_sum(
-    model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None, size: int | None = None
-) -> Named:
+def squared_sum(objective: Objective) -> Named:
     r""":math:`\sum_n (\partial \ell_n / \partial \theta)^2`, entry by entry: the empirical Fisher diagonal, as a sum.
 
     It is not the square of the gradient of a batch, which differs by the cross terms.
-
-    Args:
-        size: examples at a time, None for what fits; it changes nothing but memory.
     """
-    objective = Objective.of(model, examples, recipe, mask)
     with objective.open():
-        return objective.result(squares(objective, of_loss(objective), size))
+        return objective.result(squares(objective, of_loss(objective)))
 
 
-def norms(
-    model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None, size: int | None = None
-) -> Tensor:
+def norms(objective: Objective) -> Tensor:
     r""":math:`\|\partial \ell_n / \partial \theta\|_2` of each example in stored order, ``[n]`` float64."""
-    objective = Objective.of(model, examples, recipe, mask)
     with objective.open():
-        return torch.cat(
-            [_squared_norms(objective, part) for part in pulled_back(objective, of_loss(objective), size)]
-        ).sqrt()
+        chunks = pulled_back(objective, of_loss(objective))
+        return torch.cat([_squared_norms(objective, part) for part in chunks]).sqrt()
 
 
-def rows(
-    model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None, size: int | None = None
-) -> Tensor:
-    """The gradients of all examples as a matrix ``[n, selected weights]``, columns in the order of ``named.flat``."""
-    objective = Objective.of(model, examples, recipe, mask)
+def rows(objective: Objective) -> Tensor:
+    """The gradients of all examples as a matrix ``[n, free weights]``, columns in the order of ``named.flat``."""
     with objective.open():
-        return matrix(objective, of_loss(objective), size)
+        return matrix(objective, of_loss(objective))
 
 
-def gram(
-    model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | None = None, size: int | None = None
-) -> Tensor:
+def gram(objective: Objective) -> Tensor:
     r""":math:`G G^\top`, inner products of the gradients of all pairs of examples, ``[n, n]`` float64.
 
     Linear layers give theirs from their factors; the other columns of G are made block by block, so that G is never
     stored whole.
     """
-    objective = Objective.of(model, examples, recipe, mask)
     with objective.open():
-        return _gram(objective, size)
+        n = len(objective.examples)
+        total = torch.zeros(n, n, dtype=torch.float64, device=objective.device)
+        layers = ([name for name in pair if name is not None] for pair in factored(objective).values())
+        closed = [name for pair in layers if all(objective.selected(p) is None for p in pair) for name in pair]
+        if closed:
+            total += _gram_of_factors(objective.only(closed))
+        if len(closed) < len(objective.weights):
+            for block in _column_blocks(objective.only([name for name in objective.weights if name not in closed])):
+                total += outer(block, budget(objective.device))
+        return total
 
 
-def directional(
-    model: nn.Module,
-    examples: Source,
-    recipe: Recipe,
-    direction: Mapping[str, Tensor],
-    mask: Mask | None = None,
-    size: int | None = None,
-) -> Tensor:
+def directional(objective: Objective, direction: Mapping[str, Tensor]) -> Tensor:
     r""":math:`G v`: the derivative of each example's loss along ``direction``, ``[n]``; one forward-mode pass."""
-    objective = Objective.of(model, examples, recipe, mask)
+    v = objective.tangent(direction)
+    out = []
     with objective.open():
-        return _directional(objective, direction, size or batch_of(objective))
+        for batch in objective.batches():
+            out.append(jvp(lambda w, b=batch: objective.losses(w, b), (objective.weights,), (v,))[1].detach())
+    return torch.cat(out)
 
 
-def weighted_sum(
-    model: nn.Module,
-    examples: Source,
-    recipe: Recipe,
-    coefficients: Tensor | None = None,
-    mask: Mask | None = None,
-    size: int | None = None,
-) -> Named:
-    r""":math:`G^\top a = \sum_n a_n \nabla \ell_n` by one backward per batch; all coefficients are 1 by default."""
-    objective = Objective.of(model, examples, recipe, mask)
+def weighted_sum(objective: Objective, coefficients: Tensor | None = None) -> Named:
+    r""":math:`G^\top a = \sum_n a_n \nabla \ell_n` by one backward per batch; all coefficients are 1 by default.
+
+    Raises:
+        BadInput: another number of coefficients than of examples.
+    """
+    if coefficients is not None and coefficients.shape != (len(objective.examples),):
+        given, n = tuple(coefficients.shape), len(objective.examples)
+        raise BadInput(f"{given} coefficients for {n} examples: give one for each")
+    leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
+    totals, start = objective.zeros(), 0
     with objective.open():
-        return _weighted_sum(objective, coefficients, size or batch_of(objective))
+        for batch in objective.batches():
+            losses = objective.losses(leaves, batch)
+            if coefficients is not None:
+                losses = losses * coefficients[start : start + len(batch)].to(losses)
+            start += len(batch)
+            grads = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
+            for name, g in zip(leaves, grads, strict=True):
+                totals[name] += g
+    return objective.result(totals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,46 +100,41 @@ class GradientRows:
         keep: bytes that may be used to store it; None for four times the budget of one step.
     """
 
-    model: nn.Module
-    examples: Source
-    recipe: Recipe
-    mask: Mask | None = None
+    objective: Objective
     keep: int | None = None
-    _objective: Objective = field(init=False, repr=False)
     _stored: Tensor | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        objective = Objective.of(self.model, self.examples, self.recipe, self.mask)
-        width = len(objective.vector(objective.weights))
-        room = STORED_SHARE * budget(objective.device) if self.keep is None else self.keep
-        object.__setattr__(self, "_objective", objective)
-        fits = len(self.examples) * width * objective.weights[next(iter(objective.weights))].element_size() <= room
-        with objective.open():
-            object.__setattr__(self, "_stored", matrix(objective, of_loss(objective)) if fits else None)
+        of = self.objective
+        room = STORED_SHARE * budget(of.device) if self.keep is None else self.keep
+        fits = len(of.examples) * of.width * of.dtype.itemsize <= room
+        object.__setattr__(self, "_stored", rows(of) if fits else None)
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.objective.examples)
+
+    @property
+    def free(self) -> Mask | None:
+        """The weights that its columns stand for, None for all."""
+        return self.objective.free
 
     def gram(self) -> Tensor:
         r""":math:`G G^\top`, ``[n, n]`` float64."""
         if self._stored is not None:
-            return outer(self._stored, budget(self._objective.device))
-        with self._objective.open():
-            return _gram(self._objective, None)
+            return outer(self._stored, budget(self.objective.device))
+        return gram(self.objective)
 
     def times(self, v: Mapping[str, Tensor]) -> Tensor:
         """``G v``, ``[n]`` float64."""
         if self._stored is not None:
-            return (self._stored @ self._objective.vector(v).to(self._stored)).double()
-        with self._objective.open():
-            return _directional(self._objective, v, batch_of(self._objective)).double()
+            return (self._stored @ self.objective.vector(v).to(self._stored)).double()
+        return directional(self.objective, v).double()
 
     def back(self, a: Tensor) -> Named:
         r""":math:`G^\top a`."""
         if self._stored is not None:
-            return self._objective.result(self._objective.spread(a.to(self._stored) @ self._stored))
-        with self._objective.open():
-            return _weighted_sum(self._objective, a, batch_of(self._objective))
+            return self.objective.result(self.objective.spread(a.to(self._stored) @ self._stored))
+        return weighted_sum(self.objective, a)
 
 
 def of_loss(objective: Objective) -> Cotangents:
@@ -157,13 +147,13 @@ def of_loss(objective: Objective) -> Cotangents:
     return Cotangents(gradients)
 
 
-def squares(objective: Objective, cotangents: Cotangents, size: int | None = None) -> Named:
+def squares(objective: Objective, cotangents: Cotangents) -> Named:
     """The sum over examples and vectors of the squared entries; float64 where it has several parts.
 
-    For views that are open.
+    Call inside ``objective.open()``.
     """
     totals: Named = {}
-    for part in pulled_back(objective, cotangents, size):
+    for part in pulled_back(objective, cotangents):
         for name, found in _squares_of(part):
             # A single part is left as it is: the cast of a large matrix costs as much as its gradient.
             totals[name] = found if name not in totals else totals[name].double().add_(found)
@@ -180,24 +170,18 @@ def _squares_of(part: PulledBack) -> Iterator[tuple[str, Tensor]]:
             yield layer.bias, squared.sum(0)
 
 
-def matrix(objective: Objective, cotangents: Cotangents, size: int | None = None) -> Tensor:
-    """All pulled-back vectors as rows, ``[n * count, selected weights]``; for views that are open.
+def matrix(objective: Objective, cotangents: Cotangents) -> Tensor:
+    """All pulled-back vectors as rows, ``[n * count, free weights]``; call inside ``objective.open()``.
 
     One vector per example keeps the stored order; several may come in any order.
     """
-    width = len(objective.vector(objective.weights))
-    out = torch.empty(len(objective.examples) * cotangents.count, width, dtype=objective.dtype, device=objective.device)
-    start = 0
-    for part in pulled_back(objective, cotangents, size):
+    count, start = len(objective.examples) * cotangents.count, 0
+    out = torch.empty(count, objective.width, dtype=objective.dtype, device=objective.device)
+    for part in pulled_back(objective, cotangents):
         piece = columns(objective, part).flatten(0, 1)
         out[start : start + len(piece)] = piece
         start += len(piece)
     return out
-
-
-def batch_of(objective: Objective) -> int:
-    """Examples per batch of a pass that needs no gradient per example."""
-    return objective.fits(4 * objective.saved, BATCH)
 
 
 def _squared_norms(objective: Objective, part: PulledBack) -> Tensor:
@@ -224,7 +208,7 @@ def _squared_norm_of(objective: Objective, layer: Factors) -> Tensor:
 
 
 def columns(objective: Objective, part: PulledBack) -> Tensor:
-    """The gradients of a part as rows, ``[n, k, selected weights]``."""
+    """The gradients of a part as rows, ``[n, k, free weights]``."""
     pieces = {name: g.flatten(2) for name, g in part.full.items()}
     for layer in part.factors:
         pieces[layer.weight] = torch.einsum("nko,ni->nkoi", layer.delta, layer.a).flatten(2)
@@ -234,35 +218,26 @@ def columns(objective: Objective, part: PulledBack) -> Tensor:
     return torch.cat([pieces[n] if m is None else pieces[n][..., m.reshape(-1)] for n, m in cuts.items()], 2)
 
 
-def _gram(objective: Objective, size: int | None) -> Tensor:
+def _gram_of_factors(objective: Objective) -> Tensor:
     n = len(objective.examples)
     total = torch.zeros(n, n, dtype=torch.float64, device=objective.device)
-    whole = [
-        pair for pair in factored(objective).values() if all(p is None or objective.selected(p) is None for p in pair)
-    ]
-    closed = [name for pair in whole for name in pair if name is not None]
-    if closed:
-        for layer in _factors_of_all(objective.only(closed), size):
-            of_bias = layer.delta[:, 0].double() @ layer.delta[:, 0].double().T
-            total += of_bias * (layer.a.double() @ layer.a.double().T)
-            if layer.bias is not None:
-                total += of_bias
-    if len(closed) < len(objective.weights):
-        rest = objective.only([name for name in objective.weights if name not in closed])
-        for block in _column_blocks(rest, size):
-            total += outer(block, budget(objective.device))
+    for layer in _factors_of_all(objective):
+        of_bias = layer.delta[:, 0].double() @ layer.delta[:, 0].double().T
+        total += of_bias * (layer.a.double() @ layer.a.double().T)
+        if layer.bias is not None:
+            total += of_bias
     return total
 
 
-def _factors_of_all(objective: Objective, size: int | None) -> list[Factors]:
-    chunks = [part.factors for part in pulled_back(objective, of_loss(objective), size)]
+def _factors_of_all(objective: Objective) -> list[Factors]:
+    chunks = [part.factors for part in pulled_back(objective, of_loss(objective))]
     return [
         Factors(same[0].weight, same[0].bias, torch.cat([f.delta for f in same]), torch.cat([f.a for f in same]))
         for same in zip(*chunks, strict=True)
     ]
 
 
-def _column_blocks(objective: Objective, size: int | None) -> Iterator[Tensor]:
+def _column_blocks(objective: Objective) -> Iterator[Tensor]:
     # A block is a range of selected columns that fits the budget for all examples at once; one pass makes one block.
     counts = {
         name: w.numel() if (m := objective.selected(name)) is None else int(m.sum())
@@ -276,7 +251,7 @@ def _column_blocks(objective: Objective, size: int | None) -> Iterator[Tensor]:
         before = ends[list(counts).index(touched[0])] - counts[touched[0]]
         inner = objective.only(touched)
         cut = slice(low - before, high - before)
-        yield torch.cat([columns(inner, part)[:, 0, cut] for part in pulled_back(inner, of_loss(objective), size)])
+        yield torch.cat([columns(inner, part)[:, 0, cut] for part in pulled_back(inner, of_loss(objective))])
 
 
 def outer(g: Tensor, room: int) -> Tensor:
@@ -286,29 +261,3 @@ def outer(g: Tensor, room: int) -> Tensor:
     for piece in torch.split(g, step, 1):
         total.addmm_(piece.double(), piece.double().T)
     return total
-
-
-def _directional(objective: Objective, direction: Mapping[str, Tensor], size: int) -> Tensor:
-    v = objective.tangent(direction)
-    out = []
-    for batch in objective.batches(size):
-        out.append(jvp(lambda w, b=batch: objective.losses(w, b), (objective.weights,), (v,))[1].detach())
-    return torch.cat(out)
-
-
-def _weighted_sum(objective: Objective, coefficients: Tensor | None, size: int) -> Named:
-    if coefficients is not None and coefficients.shape != (len(objective.examples),):
-        raise BadInput(
-            f"{tuple(coefficients.shape)} coefficients for {len(objective.examples)} examples: give one for each"
-        )
-    leaves = {name: w.detach().requires_grad_() for name, w in objective.weights.items()}
-    totals, start = objective.zeros(), 0
-    for batch in objective.batches(size):
-        losses = objective.losses(leaves, batch)
-        if coefficients is not None:
-            losses = losses * coefficients[start : start + len(batch)].to(losses)
-        start += len(batch)
-        grads = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        for name, g in zip(leaves, grads, strict=True):
-            totals[name] += g
-    return objective.result(totals)

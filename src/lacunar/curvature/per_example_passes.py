@@ -57,16 +57,13 @@ class PulledBack:
     factors: tuple[Factors, ...]
 
 
-def pulled_back(objective: Objective, cotangents: Cotangents, size: int | None = None) -> Iterator[PulledBack]:
+def pulled_back(objective: Objective, cotangents: Cotangents) -> Iterator[PulledBack]:
     """The pulled-back vectors of all examples, in stored order; call inside ``objective.open()``.
 
     Linear layers with one position per example give factors, from an ordinary backward pass where all layers do;
     everything else goes through ``vmap`` of the backward pass, in chunks that fit the memory budget. Where an operation
     has no batched form the pass goes on one example at a time, and a warning names the module. Vectors that do not fit
     together are split over several passes.
-
-    Args:
-        size: examples per chunk; None for what fits.
     """
     layers = factored(objective)
     closed = {name for pair in layers.values() for name in pair}
@@ -74,7 +71,7 @@ def pulled_back(objective: Objective, cotangents: Cotangents, size: int | None =
     held = objective.saved + sum(w.numel() * w.element_size() for w in inner.weights.values())
     columns = objective.fits(held, cotangents.count)
     most = HOST_CHUNK if inner.weights and objective.device.type == "cpu" else CHUNK
-    chunk = size or objective.fits(columns * held + objective.saved, most)
+    chunk = objective.size or objective.fits(columns * held + objective.saved, most)
     for first in range(0, cotangents.count, columns):
         job = _Pass(inner, cotangents, slice(first, first + columns), layers)
         with _hooks(objective.model, {name: job.tap(name) for name in layers}):

@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 
 from lacunar.core.errors import BadInput, sample_of
 from lacunar.core.named import Named
-from lacunar.curvature import inverse
+from lacunar.curvature.solvers.cg import Cg, Products
 
 Array: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
@@ -22,7 +22,7 @@ Rows: TypeAlias = Any
 """A matrix ``[n, d]``: a NumPy array, or a SciPy ``csr_array``."""
 
 SPARSE_BELOW = 0.2
-CG_RTOL, CG_STEPS = 1e-6, 500
+STEP = Cg(rtol=1e-6, max_iter=500)
 SMALLEST_STEP = 1e-3
 
 
@@ -73,8 +73,7 @@ class ConvexLoss:
 
         diagonal = {"theta": torch.from_numpy(np.asarray(squared.T @ (p * (1 - p))))}
         right = {"theta": torch.from_numpy(gradient)}
-        found = inverse.cg(matrix, right, self.l2, diagonal=diagonal, rtol=CG_RTOL, max_iter=CG_STEPS)
-        return found.x["theta"].numpy()
+        return STEP.solve(Products(matrix, diagonal=diagonal), right, self.l2).x["theta"].numpy()
 
     def without_columns(self, columns: Any) -> ConvexLoss:
         """The same objective with these columns set to 0 in every row."""

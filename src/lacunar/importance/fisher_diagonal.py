@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from lacunar.core.named import Named
 from lacunar.curvature import fisher
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -26,4 +27,4 @@ class FisherDiagonal(Score):
 
     def of(self, basis: Basis) -> Named:
         compute = fisher.empirical if self.labels == "given" else fisher.true
-        return compute(basis.model, basis.kept(), basis.recipe)
+        return compute(Objective.of(basis.model, basis.kept(), basis.recipe))

@@ -9,7 +9,8 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
 from lacunar.curvature import ggn
-from lacunar.curvature.newton import edit_gradient, penalty
+from lacunar.curvature.edit_gradient import edit_gradient, penalty
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -17,8 +18,8 @@ from lacunar.sparsity.score import Basis, Score
 class ForgetNewton(Score):
     r""":math:`G_i^2 / (C_{ii} + \lambda + n\mu)`, twice the predicted decrease of the loss after the edit.
 
-    G is the gradient of the edit (:func:`lacunar.curvature.newton.edit_gradient`), C the Gauss-Newton matrix of the n
-    rows that stay, :math:`\lambda = n \cdot` weight decay of the recipe; all in sum scale.
+    G is the gradient of the edit (see :mod:`lacunar.curvature.edit_gradient`), C the Gauss-Newton matrix of the n rows
+    that stay, :math:`\lambda = n \cdot` weight decay of the recipe; all in sum scale.
 
     Attributes:
         damping: :math:`\mu \ge 0`, per example.
@@ -39,7 +40,8 @@ class ForgetNewton(Score):
 
     def of(self, basis: Basis) -> Named:
         kept = basis.kept()
-        gradient = edit_gradient(basis.model, basis.gone(), basis.corrected, basis.recipe)
-        diagonal = ggn.diagonal(basis.model, kept, basis.recipe, probes=self.probes, seed=basis.seed)
+        forget = Objective.of(basis.model, basis.gone(), basis.recipe)
+        gradient = edit_gradient(forget, basis.corrected)
+        diagonal = ggn.diagonal(forget.on(kept), probes=self.probes, seed=basis.seed)
         floor = penalty(basis.recipe, len(kept)) + len(kept) * self.damping
         return named.apply(lambda g, c: g.square() / (c + floor).clamp(min=1e-30), gradient, diagonal)

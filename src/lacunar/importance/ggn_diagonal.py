@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from lacunar.core.named import Named
 from lacunar.curvature import ggn
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -27,6 +28,7 @@ class GgnDiagonal(Score):
     probes: int = 1
 
     def of(self, basis: Basis) -> Named:
+        objective = Objective.of(basis.model, basis.kept(), basis.recipe)
         if self.estimator == "exact":
-            return ggn.exact_diagonal(basis.model, basis.kept(), basis.recipe)
-        return ggn.diagonal(basis.model, basis.kept(), basis.recipe, probes=self.probes, seed=basis.seed)
+            return ggn.exact_diagonal(objective)
+        return ggn.diagonal(objective, probes=self.probes, seed=basis.seed)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from lacunar.core.named import Named
 from lacunar.curvature import hessian
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -22,6 +23,6 @@ class HessianDiagonal(Score):
     needs: ClassVar[frozenset[str]] = frozenset({"examples"})
 
     def of(self, basis: Basis) -> Named:
-        found = hessian.exact_diagonal(basis.model, basis.kept(), basis.recipe)
+        found = hessian.exact_diagonal(Objective.of(basis.model, basis.kept(), basis.recipe))
         basis.notes.append(f"hessian_diagonal: {found.note}")
         return found.value

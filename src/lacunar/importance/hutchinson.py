@@ -8,6 +8,7 @@ from typing import ClassVar
 from lacunar.core import named
 from lacunar.core.named import Named
 from lacunar.curvature import hessian
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -25,7 +26,8 @@ class Hutchinson(Score):
     probes: int = 100
 
     def of(self, basis: Basis) -> Named:
-        found = hessian.hutchinson(basis.model, basis.kept(), basis.recipe, probes=self.probes, seed=basis.seed)
+        objective = Objective.of(basis.model, basis.kept(), basis.recipe)
+        found = hessian.hutchinson(objective, probes=self.probes, seed=basis.seed)
         assert found.error is not None
         share = named.norm(found.error) / max(named.norm(found.value), 1e-300)
         basis.notes.append(f"hutchinson: {found.note}; standard error {share:.0%} of the norm")

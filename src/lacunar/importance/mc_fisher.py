@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from lacunar.core.named import Named
 from lacunar.curvature import fisher
+from lacunar.curvature.objective import Objective
 from lacunar.sparsity.score import Basis, Score
 
 
@@ -24,4 +25,5 @@ class McFisher(Score):
     samples: int = 1
 
     def of(self, basis: Basis) -> Named:
-        return fisher.monte_carlo(basis.model, basis.kept(), basis.recipe, samples=self.samples, seed=basis.seed)
+        objective = Objective.of(basis.model, basis.kept(), basis.recipe)
+        return fisher.monte_carlo(objective, samples=self.samples, seed=basis.seed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lacunar.core.named import Named
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
 from lacunar.sparsity.score import Basis, Score
 
@@ -18,5 +19,5 @@ class Saliency(Score):
     needs: ClassVar[frozenset[str]] = frozenset({"forget"})
 
     def of(self, basis: Basis) -> Named:
-        gradient = weighted_sum(basis.model, basis.gone(), basis.recipe)
+        gradient = weighted_sum(Objective.of(basis.model, basis.gone(), basis.recipe))
         return {name: g.abs() for name, g in gradient.items()}

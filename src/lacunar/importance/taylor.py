@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from lacunar.core import named
 from lacunar.core.named import Named
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
 from lacunar.sparsity.score import Basis, Score
 
@@ -19,5 +20,5 @@ class Taylor(Score):
     needs: ClassVar[frozenset[str]] = frozenset({"forget"})
 
     def of(self, basis: Basis) -> Named:
-        gradient = weighted_sum(basis.model, basis.gone(), basis.recipe)
+        gradient = weighted_sum(Objective.of(basis.model, basis.gone(), basis.recipe))
         return named.apply(lambda w, g: (w.to(g) * g).abs(), named.weights(basis.model), gradient)

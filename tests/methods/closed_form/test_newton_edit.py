@@ -10,9 +10,12 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput, Diverged, NotApplicable
-from lacunar.curvature import newton
+from lacunar.curvature.edit_gradient import full_gradient
+from lacunar.curvature.newton import DAMPINGS
+from lacunar.curvature.objective import Objective
 from lacunar.data import corrections
 from lacunar.data.examples import Examples
+from lacunar.methods.closed_form import newton_edit
 from lacunar.methods.closed_form.first_order_edit import FirstOrderEdit
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
 from lacunar.methods.combiners.sharpness_select import SharpnessSelect
@@ -26,8 +29,7 @@ from tests.methods import edited
 def test_one_step_is_the_solution_of_its_system():
     problem = edited.relabelled()
     model = problem.model
-    gradient = newton.edit_gradient(model, problem.forget, problem.corrected, problem.recipe)
-    step = newton.NewtonSystem(model, problem.edited, problem.recipe).solved(gradient, 0.3).x
+    step = edited.newton_step(problem, 0.3)
     after = named.weights(NewtonEdit(damping=0.3)(problem).model)
     wanted = named.add(named.weights(model), step, -1.0)
     assert all(torch.allclose(after[name], wanted[name], atol=1e-6) for name in wanted)
@@ -61,7 +63,7 @@ def test_what_a_step_cost_is_noted(settings, cost):
 def test_auto_damping_is_the_best_of_the_grid_on_training_data():
     problem = edited.relabelled()
     chosen = edited.mean_loss(NewtonEdit()(problem).model, problem)
-    fixed = [edited.mean_loss(NewtonEdit(damping=mu)(problem).model, problem) for mu in newton.DAMPINGS]
+    fixed = [edited.mean_loss(NewtonEdit(damping=mu)(problem).model, problem) for mu in DAMPINGS]
     assert chosen == pytest.approx(min(fixed), rel=1e-2)
 
 
@@ -83,10 +85,10 @@ def test_logistic_regression_is_finished_in_four_steps():
     model = nn.Linear(5, 2).double()
     everything = problems.parted(model, train.without([0]), train.where([0]), recipe, corrected=train.where([0]))
     trained = NewtonEdit(damping=0.0, gradient="full", steps=8, rtol=1e-10)(everything).model
-    assert named.norm(newton.full_gradient(trained, train, recipe)) < 1e-10
+    assert named.norm(full_gradient(Objective.of(trained, train, recipe))) < 1e-10
     problem = Problem.of(trained, train, range(8), recipe, device="cpu")
     after = NewtonEdit(damping=0.0, steps=4, rtol=1e-8)(problem).model
-    assert named.norm(newton.full_gradient(after, problem.edited, recipe)) < 1e-6
+    assert named.norm(full_gradient(Objective.of(after, problem.edited, recipe))) < 1e-6
     whole = train.without(range(8))
     again = problems.parted(model, whole.without([9]), whole.where([9]), recipe, corrected=whole.where([9]))
     retrained = NewtonEdit(damping=0.0, gradient="full", steps=8, rtol=1e-10)(again).model
@@ -98,12 +100,12 @@ def test_a_gradient_that_sums_to_zero_is_not_skipped_and_one_that_is_zero_change
     # Public code skips the update when the sum of the gradient's entries is 0.
     problem = edited.relabelled()
     zero = named.scale(named.weights(problem.model), 0.0)
-    monkeypatch.setattr(newton, "edit_gradient", lambda *a, **k: zero)
+    monkeypatch.setattr(newton_edit, "edit_gradient", lambda *a, **k: zero)
     after = NewtonEdit()(problem).model
     assert named.digest(named.weights(after)) == named.digest(named.weights(problem.model))
     opposite = {name: t.clone() for name, t in zero.items()}
     opposite["2.bias"][:2] = torch.tensor([1.0, -1.0])
-    monkeypatch.setattr(newton, "edit_gradient", lambda *a, **k: opposite)
+    monkeypatch.setattr(newton_edit, "edit_gradient", lambda *a, **k: opposite)
     moved = NewtonEdit(damping=1.0)(problem).model
     assert float((moved[2].bias - problem.model[2].bias)[0].detach()) < 0
 
@@ -118,7 +120,7 @@ def test_what_did_not_converge_is_no_result():
 def test_a_gradient_that_is_not_finite_is_no_result(monkeypatch):
     problem = edited.relabelled()
     broken = {name: torch.full_like(w, float("nan")) for name, w in named.weights(problem.model).items()}
-    monkeypatch.setattr(newton, "edit_gradient", lambda *a, **k: broken)
+    monkeypatch.setattr(newton_edit, "edit_gradient", lambda *a, **k: broken)
     with pytest.raises(Diverged, match=r"not finite in 0\.weight"):
         NewtonEdit()(problem)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.curvature import newton
 from lacunar.data.examples import Examples
+from lacunar.methods.closed_form import newton_edit
 from lacunar.methods.closed_form._wrong_predictions import of_errors
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
 from lacunar.training.recipe import Recipe
@@ -31,9 +31,9 @@ def wrong_by_hand(model: nn.Module, problem: Problem) -> dict[int, int]:
 
 
 def given_to_gradient(monkeypatch) -> list[tuple[Examples, Examples]]:
-    seen, original = [], newton.edit_gradient
+    seen, original = [], newton_edit.edit_gradient
     monkeypatch.setattr(
-        newton, "edit_gradient", lambda m, z, after, *a: seen.append((z, after)) or original(m, z, after, *a)
+        newton_edit, "edit_gradient", lambda z, after: seen.append((z.examples, after)) or original(z, after)
     )
     return seen
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask, Named
+from lacunar.core.named import Named
 from lacunar.core.rng import seed_of
-from lacunar.curvature import ggn, hessian
-from lacunar.curvature.inverse import Solution
+from lacunar.curvature.matrix import Matrix
 from lacunar.curvature.objective import Objective
+from lacunar.curvature.solvers._vectors import check_damping
+from lacunar.curvature.solvers.solution import Solution
 from lacunar.data.batches import Batch
-from lacunar.data.examples import Source
-from lacunar.training.recipe import Recipe
-
-Product = Callable[[Objective, Batch, Named], Named]
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Lissa:
 
     It starts at :math:`\eta b` and diverges unless :math:`\eta` is below 2 over the largest eigenvalue; conjugate
     gradients need no step and far fewer products. The recursion as published,
-    :math:`u \leftarrow b + (1-d)u - H_B u / s` with :math:`x = u/s`, is ``step=1/s, damping=d*s``: it mixes the three
+    :math:`u \leftarrow b + (1-d)u - H_B u / s` with :math:`x = u/s`, is ``step=1/s`` at the damping d*s: it mixes the
     knobs that are apart here. Koh and Liang, Understanding Black-box Predictions, ICML 2017, arXiv:1703.04730; in the
     form of Warnecke et al., Machine Unlearning of Features and Labels, NDSS 2023, arXiv:2108.11577.
 
@@ -39,8 +36,6 @@ class Lissa:
 
     Attributes:
         step: :math:`\eta > 0`.
-        damping: :math:`\alpha \ge 0`, in the units of the normalised curvature.
-        curvature: which matrix H is.
         normalisation: "batch" takes the sum over a batch as it is (as published: the answer depends on the batch size),
             "data" scales it up to all examples, c = n/B.
         batch_size: B.
@@ -49,57 +44,56 @@ class Lissa:
         repetitions: independent runs to average over.
         rtol: largest residual :math:`\|b - (\bar c H + \alpha I)x\| / \|b\|` of a result, :math:`\bar c` the mean of
             c times the share of a batch; one more product over all examples measures it.
+        seed: of the order of the batches.
 
     Raises:
-        BadInput: a step or damping out of range, or no repetition.
+        BadInput: a step that is not > 0, or no repetition.
     """
 
     step: float
-    damping: float
-    curvature: Literal["hessian", "ggn"] = "hessian"
     normalisation: Literal["batch", "data"] = "batch"
     batch_size: int = 1024
     max_iter: int | None = None
     patience: int = 20
     repetitions: int = 1
     rtol: float = 0.1
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.step > 0 or not self.damping >= 0 or self.repetitions < 1:
-            given = f"got {self.step}, {self.damping} and {self.repetitions}"
-            raise BadInput(f"step must be > 0, damping >= 0 and repetitions >= 1, {given}")
+        if not self.step > 0 or self.repetitions < 1:
+            raise BadInput(f"step must be > 0 and repetitions >= 1, got {self.step} and {self.repetitions}")
 
-    def solve(
-        self,
-        model: nn.Module,
-        examples: Source,
-        recipe: Recipe,
-        b: Mapping[str, Tensor],
-        mask: Mask | None = None,
-        seed: int = 0,
-    ) -> Solution:
-        """The mean of the runs; ``iterations`` counts batch products."""
-        kind = ggn if self.curvature == "ggn" else hessian
-        operator = kind.Operator(model, examples, recipe, mask)
-        objective = Objective.of(model, examples, recipe, mask)
-        right = objective.result(objective.tangent(b))
+    def solve(self, matrix: Matrix, b: Mapping[str, Tensor], damping: float) -> Solution:
+        r"""The mean of the runs; ``iterations`` counts batch products.
+
+        Args:
+            matrix: H.
+            damping: :math:`\alpha \ge 0`, in the units of the normalised curvature.
+
+        Raises:
+            BadInput: a negative damping.
+        """
+        check_damping(damping)
+        of = matrix.objective
+        right = of.result(of.tangent(b))
         total, made = named.scale(right, 0.0), 0
         for repetition in range(self.repetitions):
-            with objective.open():
-                x, steps = self._run(objective, kind.product, right, seed_of(seed, "lissa", repetition))
+            with of.open():
+                x, steps = self._run(matrix, right, damping, seed_of(self.seed, "lissa", repetition))
             total, made = named.add(total, x, 1.0 / self.repetitions), made + steps
-        share = 1.0 if self.normalisation == "data" else 1.0 / examples.steps(self.batch_size)
-        there = named.add(named.scale(operator(total), share), total, self.damping)
+        share = 1.0 if self.normalisation == "data" else 1.0 / of.examples.steps(self.batch_size)
+        there = named.add(named.scale(matrix(total), share), total, damping)
         size = named.norm(right)
         residual = named.norm(named.add(right, there, -1.0)) / size if size else 0.0
         return Solution(total, made, residual, math.isfinite(residual) and residual <= self.rtol)
 
-    def _run(self, objective: Objective, product: Product, b: Named, seed: int) -> tuple[Named, int]:
+    def _run(self, matrix: Matrix, b: Named, damping: float, seed: int) -> tuple[Named, int]:
+        of = matrix.objective
         x, best, since, made = named.scale(b, self.step), math.inf, 0, 0
-        for batch in self._batches(objective, seed):
-            scale = len(objective.examples) / len(batch) if self.normalisation == "data" else 1.0
-            curved = objective.result(product(objective, batch, objective.tangent(x)))
-            there = named.add(named.scale(curved, scale), x, self.damping)
+        for batch in self._batches(of, seed):
+            scale = len(of.examples) / len(batch) if self.normalisation == "data" else 1.0
+            curved = of.result(matrix.product(batch, of.tangent(x)))
+            there = named.add(named.scale(curved, scale), x, damping)
             change = named.scale(named.add(b, there, -1.0), self.step)
             x, made = named.add(x, change), made + 1
             moved = float(sum(t.abs().sum(dtype=torch.float64) for t in change.values()))

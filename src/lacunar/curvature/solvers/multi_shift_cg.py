@@ -1,68 +1,90 @@
-r"""Conjugate gradients for :math:`(C + \alpha_k I) x_k = b` at several :math:`\alpha_k` from one set of products."""
+"""Conjugate gradients at several dampings from one set of products."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask
-from lacunar.curvature.inverse import Matrix, Solution
+from lacunar.curvature.solvers._vectors import check_iteration, unvector, vector
+from lacunar.curvature.solvers.cg import Operator
+from lacunar.curvature.solvers.solution import Solution
 
 
-def shifted(
-    matrix: Matrix,
-    b: Mapping[str, Tensor],
-    dampings: Sequence[float],
-    *,
-    mask: Mask | None = None,
-    rtol: float = 1e-3,
-    max_iter: int = 200,
-) -> list[Solution]:
-    r"""One solution per damping, in the order given, for a positive semi-definite matrix.
+@dataclass(frozen=True)
+class MultiShiftCg:
+    r"""Conjugate gradients for :math:`(C + \alpha_k I) x_k = b`, C positive semi-definite.
 
     All systems share a Krylov space, and the residual of a larger damping is a known multiple :math:`\zeta` of that of
     the smallest (Jegerlehner, 1996, hep-lat/9612014; Frommer, 2003). So all cost the products of the smallest damping,
-    and 2 vectors of memory each; there is no preconditioner. ``residual`` is estimated by the recurrence, not measured.
+    and 2 vectors of memory each; there is no preconditioner. Residuals are estimated by the recurrence, not measured.
+
+    Attributes:
+        rtol: of the residual, relative to b.
+        max_iter: most products.
 
     Raises:
-        BadInput: no damping, or one that is not > 0.
+        BadInput: a tolerance that is not > 0, or no iteration.
     """
-    if not dampings or not min(dampings) > 0:
-        raise BadInput(f"dampings must be > 0, got {list(dampings)}")
-    like = named.keep(b, mask)
-    right = named.flat(like).double()
-    low = min(dampings)
-    more = torch.tensor([d - low for d in dampings], dtype=torch.float64, device=right.device)
-    x, p = torch.zeros(len(more), len(right), dtype=torch.float64, device=right.device), right.repeat(len(more), 1)
-    r, direction, rr = right, right, float(right @ right)
-    zeta, zeta_before = torch.ones_like(more), torch.ones_like(more)
-    alpha, beta_before, size, made = 0.0, 1.0, rr**0.5, 0
-    error, iterations = torch.full_like(more, float(size > 0)), torch.zeros_like(more)
-    # A system that is solved stands still: going on would divide rounding by rounding.
-    going = error > rtol
-    while made < max_iter and bool(going.any()):
-        given = {name: t.to(like[name]) for name, t in named.unflat(direction, like).items()}
-        along = named.flat(named.keep(matrix(given), mask)).double() + low * direction
-        beta = -rr / float(direction @ along)
-        below = beta * alpha * (zeta_before - zeta) + zeta_before * beta_before * (1 - more * beta)
-        following = zeta * zeta_before * beta_before / below
-        ratio = following / zeta
-        x = torch.where(going[:, None], x - (beta * ratio)[:, None] * p, x)
-        r = r + beta * along
-        rr, alpha = float(r @ r), float(r @ r) / rr
-        p = following[:, None] * r + (alpha * ratio**2)[:, None] * p
-        direction = r + alpha * direction
-        zeta_before, zeta, beta_before, made = zeta, following, beta, made + 1
-        error = torch.where(going, zeta.abs() * rr**0.5 / size, error)
-        iterations[going] = made
-        going = going & (error > rtol)
-    return [_solution(x[k], like, int(iterations[k]), float(error[k]), rtol) for k in range(len(more))]
+
+    rtol: float = 1e-3
+    max_iter: int = 200
+
+    def __post_init__(self) -> None:
+        check_iteration(self.rtol, self.max_iter)
+
+    def solve(self, matrix: Operator, b: Mapping[str, Tensor], dampings: Sequence[float]) -> list[Solution]:
+        r"""One solution per damping :math:`\alpha_k > 0`, in the order given.
+
+        Raises:
+            BadInput: no damping, or one that is not > 0.
+        """
+        if not dampings or not min(dampings) > 0:
+            raise BadInput(f"dampings must be > 0, got {list(dampings)}")
+        like, low = named.keep(b, matrix.free), min(dampings)
+        right = vector(like, like)
+
+        def times(v: Tensor) -> Tensor:
+            return vector(named.keep(matrix(unvector(v, like)), matrix.free), like) + low * v
+
+        state = _Krylov(right, torch.tensor([d - low for d in dampings], dtype=torch.float64, device=right.device))
+        while state.made < self.max_iter and bool((state.error > self.rtol).any()):
+            state.step(times(state.direction), self.rtol)
+        return [
+            Solution(unvector(x, like), int(made), float(error), float(error) <= self.rtol, measured=False)
+            for x, made, error in zip(state.x, state.iterations, state.error, strict=True)
+        ]
 
 
-def _solution(x: Tensor, like: named.Named, made: int, error: float, rtol: float) -> Solution:
-    values = {name: t.to(like[name]) for name, t in named.unflat(x, like).items()}
-    return Solution(values, made, error, error <= rtol)
+class _Krylov:
+    """The recurrences of the smallest damping (r, direction) and of all of them (x, p, zeta)."""
+
+    def __init__(self, right: Tensor, more: Tensor) -> None:
+        self.more, self.made = more, 0
+        self.r, self.direction, self.rr = right, right, float(right @ right)
+        self.x = torch.zeros(len(more), len(right), dtype=torch.float64, device=right.device)
+        self.p = right.repeat(len(more), 1)
+        self.zeta, self.before = torch.ones_like(more), torch.ones_like(more)
+        self.alpha, self.beta, self.size = 0.0, 1.0, self.rr**0.5
+        self.error = torch.full_like(more, float(self.size > 0))
+        self.iterations = torch.zeros_like(more)
+
+    def step(self, along: Tensor, rtol: float) -> None:
+        # A system that is solved stands still: going on would divide rounding by rounding.
+        going, beta = self.error > rtol, -self.rr / float(self.direction @ along)
+        below = beta * self.alpha * (self.before - self.zeta) + self.before * self.beta * (1 - self.more * beta)
+        following = self.zeta * self.before * self.beta / below
+        ratio = following / self.zeta
+        self.x = torch.where(going[:, None], self.x - (beta * ratio)[:, None] * self.p, self.x)
+        self.r = self.r + beta * along
+        after = float(self.r @ self.r)
+        self.alpha, self.rr = after / self.rr, after
+        self.p = following[:, None] * self.r + (self.alpha * ratio**2)[:, None] * self.p
+        self.direction = self.r + self.alpha * self.direction
+        self.before, self.zeta, self.beta, self.made = self.zeta, following, beta, self.made + 1
+        self.error = torch.where(going, self.zeta.abs() * self.rr**0.5 / self.size, self.error)
+        self.iterations[going] = self.made

@@ -20,7 +20,8 @@ from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measure, Measurement
 from lacunar.core.named import Mask, Named
 from lacunar.core.rng import generator_of, numpy_generator, seed_of
-from lacunar.curvature.hessian import Operator
+from lacunar.curvature.hessian import Hessian
+from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe
 from lacunar.training.settings import Descent
@@ -106,12 +107,12 @@ def sharpness(model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | N
     exact = copy.deepcopy(model).double()
     weights = named.weights(exact)
     live = named.flat(named.full(weights, True) if mask is None else mask).nonzero().reshape(-1)
-    operator = Operator(exact, examples, recipe, mask)
+    matrix = Hessian(Objective.of(exact, examples, recipe, mask))
 
     def product(v: Array) -> Array:
         spread = torch.zeros(named.count(weights), dtype=torch.float64, device=live.device)
         spread[live] = torch.as_tensor(v, device=live.device).reshape(-1).double()
-        moved = named.flat(operator(named.unflat(spread, weights)))[live]
+        moved = named.flat(matrix(named.unflat(spread, weights)))[live]
         image: Array = moved.cpu().numpy() / len(examples)
         return image
 

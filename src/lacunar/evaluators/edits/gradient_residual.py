@@ -13,7 +13,8 @@ from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
 from lacunar.core.measurement import Measure, Measurement
-from lacunar.curvature import newton
+from lacunar.curvature.edit_gradient import full_gradient
+from lacunar.curvature.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,6 @@ class GradientResidual(Evaluator):
 
 
 def _residual(trial: Trial) -> float:
-    problem = trial.outcome.problem
-    return named.norm(newton.full_gradient(trial.outcome.model, problem.edited, problem.recipe, trial.outcome.mask))
+    outcome, problem = trial.outcome, trial.outcome.problem
+    objective = Objective.of(outcome.model, problem.edited, problem.recipe, outcome.mask)
+    return named.norm(full_gradient(objective))

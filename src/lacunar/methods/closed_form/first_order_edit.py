@@ -9,7 +9,9 @@ from torch import nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.curvature import newton
+from lacunar.curvature.edit_gradient import edit_gradient, full_gradient
+from lacunar.curvature.objective import Objective
+from lacunar.curvature.update_search import least, step_lengths
 from lacunar.methods.closed_form._last_layer import on_head
 from lacunar.methods.closed_form._sample import subset
 from lacunar.unlearning.method import Method
@@ -46,13 +48,12 @@ class FirstOrderEdit(Method):
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         if self.head_only:
             return on_head(replace(self, head_only=False), model, problem)
-        free, recipe = problem.free, problem.recipe
+        few = Objective.of(model, subset(problem.edited, problem.seed), problem.recipe, problem.free)
         if self.gradient == "full":
-            gradient = newton.full_gradient(model, problem.edited, recipe, free)
+            gradient = full_gradient(few.on(problem.edited))
         else:
-            gradient = newton.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
-        lengths = newton.step_lengths(model, gradient) if self.tau == "auto" else [self.tau]
-        updates = ((tau, named.scale(gradient, -tau)) for tau in lengths)
-        tau, update = newton.least(model, subset(problem.edited, problem.seed), recipe, updates, free)
+            gradient = edit_gradient(few.on(problem.forget), problem.corrected)
+        lengths = step_lengths(few, gradient) if self.tau == "auto" else [self.tau]
+        tau, update = least(few, ((tau, named.scale(gradient, -tau)) for tau in lengths))
         problem.log.notes.append(f"one gradient step of length tau={tau:.3g}, {len(lengths)} tried")
         return problem.move(model, update)

@@ -13,6 +13,7 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.named import Named
 from lacunar.core.rng import generator_of
 from lacunar.curvature import fisher
+from lacunar.curvature.objective import Objective
 from lacunar.training import forward
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
@@ -76,16 +77,15 @@ class FisherForgetting(Method):
 
     def fisher(self, model: nn.Module, problem: Problem) -> Named:
         """F, a mean over the retained and corrected examples, 0 on pruned weights."""
-        data = problem.edited
-        given = (model, data, problem.recipe, problem.mask)
+        objective = Objective.of(model, problem.edited, problem.recipe, problem.mask)
         if self.reference:
-            return fisher.batch_gradient_squared(*given)
+            return fisher.batch_gradient_squared(objective)
         if self.samples is None:
-            _few_classes(model, problem)
-            total = fisher.true(*given)
+            _few_classes(objective)
+            total = fisher.true(objective)
         else:
-            total = fisher.monte_carlo(*given, samples=self.samples, seed=problem.seed)
-        return named.scale(total, 1.0 / len(data))
+            total = fisher.monte_carlo(objective, samples=self.samples, seed=problem.seed)
+        return named.scale(total, 1.0 / len(problem.edited))
 
     def deviation(self, diagonal: Named, head: str | None, problem: Problem) -> Named:
         """The standard deviation of the noise of each weight; of pruned weights it means nothing."""
@@ -109,9 +109,8 @@ def _live_mean(variance: Tensor, live: Tensor) -> Tensor:
     return (variance * live).sum(1, keepdim=True) / live.sum(1, keepdim=True).clamp(min=1)
 
 
-def _few_classes(model: nn.Module, problem: Problem) -> None:
-    one = problem.edited.take(torch.tensor([0]))
-    classes = problem.recipe.predict(model, one).shape[-1]
+def _few_classes(objective: Objective) -> None:
+    classes = objective.output[-1]
     if classes > MOST_CLASSES:
         raise NotApplicable(
             f"the Fisher over all {classes} labels takes as many backward passes; set samples=1 to draw labels instead"

@@ -12,13 +12,16 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
 from lacunar.core.rng import generator_of
-from lacunar.curvature.inverse import Solution, cg, woodbury
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import GradientRows, directional, weighted_sum
+from lacunar.curvature.solvers.cg import Cg
+from lacunar.curvature.solvers.solution import Solution
+from lacunar.curvature.solvers.woodbury import FromRows, Woodbury
 from lacunar.data.examples import Source
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
-TOLERANCE = {"gram": 1e-4, "cg": 1e-6}
+GRAM_RTOL, CG_RTOL = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,9 @@ class Influence(Method):
 
     def exact(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """:math:`H^{-1} v` in the block of the weights that may move."""
-        rows = GradientRows(model, self._drawn(problem), problem.recipe, problem.free)
-        m = len(rows)
-        if self.solve == "gram":
-            solution = woodbury(rows, v, m * self.damping, rtol=TOLERANCE["gram"])
-        else:
-            solution = cg(lambda u: rows.back(rows.times(u)), v, m * self.damping, mask=rows.mask, rtol=TOLERANCE["cg"])
+        rows = GradientRows(Objective.of(model, self._drawn(problem), problem.recipe, problem.free))
+        m, solver = len(rows), Woodbury(GRAM_RTOL) if self.solve == "gram" else Cg(CG_RTOL)
+        solution = solver.solve(FromRows(rows), v, m * self.damping)
         kept = "retained and corrected" if problem.corrected else "retained"
         problem.log.notes.append(f"influence from {m} {kept} examples{self._told(solution, m)}")
         return named.scale(solution.need(), m)
@@ -79,10 +79,9 @@ class Influence(Method):
         """The published recursion, from the inner products s with the first gradient and t with v alone."""
         data = problem.edited
         given = data.take(torch.arange(min(self.samples + 2, len(data))))
-        free = problem.free
-        first = weighted_sum(model, given.take(torch.tensor([0])), problem.recipe, mask=free)
-        s = directional(model, given, problem.recipe, first, free).tolist()
-        t = directional(model, given, problem.recipe, v, free).tolist()
+        objective = Objective.of(model, given, problem.recipe, problem.free)
+        first = weighted_sum(objective.on(given.take(torch.tensor([0]))))
+        s, t = directional(objective, first).tolist(), directional(objective, v).tolist()
         along, left = 0.0, 1.0
         for of_first, of_v in zip(s[1:], t[1:], strict=True):
             tau = left * of_first
@@ -104,12 +103,11 @@ class Influence(Method):
 
 def removal_gradient(model: nn.Module, problem: Problem) -> Named:
     """v, 0 on weights that may not move."""
-    free = problem.free
+    forget = Objective.of(model, problem.forget, problem.recipe, problem.free)
     before, after = len(problem.forget) + len(problem.retain), len(problem.edited)
-    v = named.scale(weighted_sum(model, problem.forget, problem.recipe, mask=free), 1.0 / before)
+    v = named.scale(weighted_sum(forget), 1.0 / before)
     if after < before and problem.retain:
-        retain = weighted_sum(model, problem.retain, problem.recipe, mask=free)
-        v = named.add(v, retain, -(before - after) / (before * after))
+        v = named.add(v, weighted_sum(forget.on(problem.retain)), -(before - after) / (before * after))
     if problem.corrected:
-        v = named.add(v, weighted_sum(model, problem.corrected, problem.recipe, mask=free), -1.0 / after)
+        v = named.add(v, weighted_sum(forget.on(problem.corrected)), -1.0 / after)
     return v

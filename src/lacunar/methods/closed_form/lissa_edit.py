@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-import torch
 from torch import nn
 
 from lacunar.core import named
-from lacunar.curvature import newton
+from lacunar.curvature.edit_gradient import edit_gradient
+from lacunar.curvature.largest_eigenvalue import power_iteration
+from lacunar.curvature.newton import CURVATURES, NewtonSystem
+from lacunar.curvature.objective import Objective
 from lacunar.curvature.solvers.lissa import Lissa
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
-POWER_STEPS, MARGIN = 10, 1.2
+MARGIN = 1.2
+"""Power iteration comes from below."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,17 @@ class LissaEdit(Method):
     rtol: float = 0.1
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
-        data, recipe, free = problem.edited, problem.recipe, problem.free
-        share = 1.0 if self.normalisation == "data" else 1.0 / data.steps(self.batch_size)
-        system = newton.NewtonSystem(model, data, recipe, free, self.curvature)
-        alpha = share * system.alpha(self.damping)
-        step = 1.0 / (share * self._sharpest(system) + alpha) if self.step == "auto" else self.step
-        how = {f.name: getattr(self, f.name) for f in fields(Lissa) if f.name not in ("step", "damping")}
-        gradient = newton.edit_gradient(model, problem.forget, problem.corrected, recipe, free)
-        solution = Lissa(step, alpha, **how).solve(model, data, recipe, gradient, free, problem.seed)
+        objective = Objective.of(model, problem.edited, problem.recipe, problem.free)
+        share = 1.0 if self.normalisation == "data" else 1.0 / problem.edited.steps(self.batch_size)
+        matrix = CURVATURES[self.curvature](objective)
+        alpha = share * NewtonSystem(matrix).alpha(self.damping)
+        step = 1.0 / (share * MARGIN * power_iteration(matrix) + alpha) if self.step == "auto" else self.step
+        how = {f.name: getattr(self, f.name) for f in fields(Lissa) if f.name not in ("step", "seed")}
+        gradient = edit_gradient(objective.on(problem.forget), problem.corrected)
+        solution = Lissa(step, seed=problem.seed, **how).solve(matrix, gradient, alpha)
+        each = alpha / (share * len(problem.edited))
         problem.log.notes.append(
             f"{solution.iterations} batch products, relative residual {solution.residual:.1e}; effective step "
-            f"{step:.3g}, damping {alpha / (share * len(data)):.3g} per example, share of the curvature {share:.3g}"
+            f"{step:.3g}, damping {each:.3g} per example, share of the curvature {share:.3g}"
         )
         return problem.move(model, named.scale(solution.need(), -1.0))
-
-    def _sharpest(self, system: newton.NewtonSystem) -> float:
-        ones = {name: torch.ones_like(w) for name, w in named.weights(system.model).items()}
-        times, v, found = system.operator, named.keep(ones, system.mask), 0.0
-        for _ in range(POWER_STEPS):
-            moved = times(v)
-            found = named.norm(moved) / named.norm(v)
-            if found == 0:
-                return 0.0
-            v = named.scale(moved, 1.0 / named.norm(moved))
-        return MARGIN * found

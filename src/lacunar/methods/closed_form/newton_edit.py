@@ -10,9 +10,17 @@ from torch import nn
 from lacunar.core import named
 from lacunar.core.errors import BadInput, Diverged
 from lacunar.core.named import Named
-from lacunar.curvature import newton
-from lacunar.curvature.inverse import Solution
-from lacunar.curvature.newton import NewtonSystem
+from lacunar.curvature.edit_gradient import edit_gradient, full_gradient
+from lacunar.curvature.newton import CURVATURES, GridSolver, NewtonSystem
+from lacunar.curvature.objective import Objective
+from lacunar.curvature.solvers.cg import Cg
+from lacunar.curvature.solvers.cholesky import Cholesky
+from lacunar.curvature.solvers.diagonal import Diagonal
+from lacunar.curvature.solvers.multi_shift_cg import MultiShiftCg
+from lacunar.curvature.solvers.one_by_one import OneByOne, Solver
+from lacunar.curvature.solvers.solution import Solution
+from lacunar.curvature.solvers.woodbury import Woodbury
+from lacunar.curvature.update_search import least
 from lacunar.methods.closed_form._last_layer import on_head
 from lacunar.methods.closed_form._sample import subset
 from lacunar.methods.closed_form._wrong_predictions import of_errors
@@ -84,11 +92,11 @@ class NewtonEdit(Method):
             if not now.forget:
                 problem.log.notes.append(f"newton step {step + 1}: no row is predicted wrongly, so none is edited")
                 break
-            gradient = self._gradient(model, now, step)
-            free = now.free
-            system = NewtonSystem(model, now.edited, now.recipe, free, self.curvature, self.rtol, self.max_iter)
+            objective = Objective.of(model, now.edited, now.recipe, now.free)
+            gradient = self._gradient(objective, now, step)
+            system = NewtonSystem(CURVATURES[self.curvature](objective))
             mu, solution = self._solution(system, now, gradient)
-            problem.log.facts[PRODUCTS] = problem.log.facts.get(PRODUCTS, 0) + system.operator.made
+            problem.log.facts[PRODUCTS] = problem.log.facts.get(PRODUCTS, 0) + system.matrix.made
             problem.move(model, named.scale(solution.x, -1.0))
             problem.log.notes.append(
                 f"newton step {step + 1}: damping {mu:g} per example, {self._cost(system)}, relative residual "
@@ -96,33 +104,45 @@ class NewtonEdit(Method):
             )
         return model
 
-    def _gradient(self, model: nn.Module, problem: Problem, step: int) -> Named:
-        free = problem.free
+    def _gradient(self, objective: Objective, problem: Problem, step: int) -> Named:
         if self.gradient == "full" or (step and self.iterate == "edit"):
-            gradient = newton.full_gradient(model, problem.edited, problem.recipe, free)
+            gradient = full_gradient(objective)
         else:
-            gradient = newton.edit_gradient(model, problem.forget, problem.corrected, problem.recipe, free)
+            gradient = edit_gradient(objective.on(problem.forget), problem.corrected)
         if bad := named.not_finite(gradient):
             raise Diverged(f"the gradient of the edit is not finite in {', '.join(bad)}")
         return gradient
 
     def _solution(self, system: NewtonSystem, problem: Problem, gradient: Named) -> tuple[float, Solution]:
+        solver, grid = self._solvers()
         if self.damping != "auto":
-            return self.damping, self._needed(system.solved(gradient, self.damping, self.solver))
-        found = dict(system.grid(gradient, self.solver))
-        updates = ((mu, named.scale(solution.x, -1.0)) for mu, solution in found.items())
-        few = subset(problem.edited, problem.seed)
-        mu, _ = newton.least(system.model, few, problem.recipe, updates, system.mask)
-        return mu, self._needed(system.checked(gradient, mu, found[mu]) if self.solver == "cg" else found[mu])
+            return self.damping, _needed(system.solved(gradient, self.damping, solver))
+        found = dict(system.grid(gradient, grid))
+        few = system.matrix.objective.on(subset(problem.edited, problem.seed))
+        mu, _ = least(few, ((mu, named.scale(solution.x, -1.0)) for mu, solution in found.items()))
+        return mu, _needed(system.checked(gradient, mu, found[mu], solver, self.rtol))
+
+    def _solvers(self) -> tuple[Solver, GridSolver]:
+        solvers: dict[str, Solver] = {
+            "cg": Cg(self.rtol, self.max_iter),
+            "cholesky": Cholesky(),
+            "woodbury": Woodbury(self.rtol),
+            "diagonal": Diagonal(),
+        }
+        solver = solvers[self.solver]
+        # All dampings of a semi-definite matrix cost the products of the smallest one.
+        shared = self.solver == "cg" and self.curvature == "ggn"
+        return solver, MultiShiftCg(self.rtol, self.max_iter) if shared else OneByOne(solver)
 
     def _cost(self, system: NewtonSystem) -> str:
         if self.solver == "cg":
-            return f"{system.operator.made} curvature products (2 to 3 gradient passes each)"
+            return f"{system.matrix.made} curvature products (2 to 3 gradient passes each)"
         if self.solver == "diagonal":
             return "one probe of the diagonal (1 gradient pass)"
         each = "1 gradient pass per logit" if self.curvature == "ggn" else "1 curvature product per weight"
         return f"a stored matrix ({each})"
 
-    def _needed(self, solution: Solution) -> Solution:
-        solution.need()
-        return solution
+
+def _needed(solution: Solution) -> Solution:
+    solution.need()
+    return solution
