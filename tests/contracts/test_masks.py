@@ -17,9 +17,11 @@ from lacunar.sparsity.compact import compact
 from lacunar.sparsity.prune_and_train import train_pruned
 from lacunar.sparsity.pruner import Pruner
 from lacunar.training.recipe import Recipe
+from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
 from tests import problems
-from tests.contracts.test_methods import METHODS, quick
+from tests.contracts import toy
+from tests.contracts.test_methods import METHODS
 
 PRUNERS: dict[str, Pruner] = {"90 % of the weights": GlobalMagnitude(0.9, level="layer"), "channels": Channel(0.5)}
 
@@ -33,11 +35,20 @@ def pruned(kind: str) -> Problem:
     return Problem.of(model, examples, examples.ids[3:12], recipe, device="cpu", mask=mask)
 
 
-def outcome_of(name: str, kind: str):
+@cache
+def result(name: str, kind: str) -> Outcome | NotApplicable:
+    """The one run of a method on a pruned model, or why it does not apply."""
     try:
-        return quick(name)(pruned(kind))
+        return toy.quick("methods", name)(pruned(kind))
     except NotApplicable as why:
-        pytest.skip(str(why))
+        return why
+
+
+def outcome_of(name: str, kind: str) -> Outcome:
+    found = result(name, kind)
+    if isinstance(found, NotApplicable):
+        pytest.skip(str(found))
+    return found
 
 
 @pytest.mark.parametrize("kind", PRUNERS)

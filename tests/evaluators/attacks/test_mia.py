@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from lacunar.auditing.signals import margins
 from lacunar.core import stats
 from lacunar.core.errors import NotApplicable
+from lacunar.evaluators.attacks.legacy_mia import LegacyMia
 from lacunar.evaluators.attacks.mia import Mia
 from tests.evaluators import toy
 
@@ -100,3 +103,16 @@ def test_it_needs_held_out_examples():
 def test_two_classes_work():
     found = found_in(toy.world(classes=2))
     assert found["attack_power"].value > 0.7
+
+
+@pytest.mark.parametrize("evaluator", [Mia(), LegacyMia()], ids=["mia", "legacy"])
+def test_attacks_say_what_they_look_at_and_how_many_they_compared(evaluator):
+    # Public code prints five numbers under look-alike names, none of which says which feature and which sets it is of.
+    found = evaluator.measure([toy.world()])
+    assert found
+    for m in found:
+        formula = evaluator.MEASURES[m.name].formula
+        assert any(feature in formula for feature in ("φ", "p_y", "SVM", "attacker")), m.name
+        assert m.direction in ("match", "information")
+        assert m.n is not None or m.value is None
+        assert re.search(r"\d", m.note) or m.value is None, f"{m.name} does not say how many it compared"
