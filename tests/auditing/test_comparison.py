@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from lacunar.auditing.comparison import Panel, oracle_seed, rows, single, through_procedure, train_oracles
+from lacunar.auditing.comparison import Panel, rows, single, through_procedure
 from lacunar.auditing.evaluator import Evaluator, PerTrial
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
@@ -65,22 +65,6 @@ def test_an_evaluator_that_raises_is_shown(panel):
     assert failed[0].note == "failed: ZeroDivisionError: planted"
     assert single(panel, [Broken()])[0].note == failed[0].note
     assert issubclass(Broken, Evaluator)
-
-
-def test_oracles_are_trained_on_the_retained_examples_with_their_own_seeds():
-    problem = problems.problem("images", masked=True)
-    titles = []
-
-    def watch(title):
-        titles.append(title)
-        return Watch()
-
-    models, seconds = train_oracles(problem, 2, watch)
-    assert titles == ["oracle 1 of 2", "oracle 2 of 2"] and len(seconds) == 2 and min(seconds) > 0
-    again = problem.recipe.fit(problem.retain, oracle_seed(problem, 1), mask=problem.mask)
-    assert digest(models[1]) == digest(again) != digest(models[0])
-    for name, w in named.weights(models[0]).items():
-        assert not bool(w[~problem.mask[name]].any())
 
 
 def test_the_procedure_starts_from_an_oracle_that_it_leaves_alone():

@@ -23,7 +23,6 @@ from lacunar.lab import record, run
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.plan import Cell, cases
 from lacunar.lab.worker import Bench
-from lacunar.training import trainer
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Method
 
@@ -123,14 +122,14 @@ def test_a_further_method_trains_no_model(tiny_experiment, cells_run, monkeypatc
     run(tiny_experiment(), quiet=True)
     fits, made = [], []
     monkeypatch.setattr(Recipe, "fit", lambda *a, **k: fits.append(a))
-    train = trainer.train
+    keep = Store.keep
 
     def noting(*given):
-        found = train(*given)
+        found = keep(*given)
         made.append(found.made)
         return found
 
-    monkeypatch.setattr("lacunar.lab.prepared_case.train", noting)
+    monkeypatch.setattr(Store, "keep", noting)
     cells_run.clear()
     folder = run(tiny_experiment(), quiet=True, overrides=['methods=["fine_tune:epochs=1", "fine_tune:epochs=2"]'])
     assert [c.name for c in cells_run] == ["fine_tune:epochs=2"] * 3

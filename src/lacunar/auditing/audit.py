@@ -21,9 +21,9 @@ from lacunar.auditing.comparison import (
     rows,
     single,
     through_procedure,
-    train_oracles,
 )
 from lacunar.auditing.evaluator import Evaluator
+from lacunar.auditing.oracles import train_oracles
 from lacunar.auditing.plot_data import curves
 from lacunar.auditing.rules import Rule, compared, judged, overall
 from lacunar.auditing.trial import Trial
@@ -32,6 +32,7 @@ from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measurement
 from lacunar.core.weights import model_state
 from lacunar.report.evidence import Control, Evidence, Item
+from lacunar.training.trainer import PlainTrainer, Trainer
 from lacunar.training.watch import Watch, Watches
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
@@ -69,6 +70,7 @@ def audit(
     weights: Mapping[int, float] | None = None,
     extra_evaluators: Sequence[Evaluator] = (),
     watch: Watches = lambda title: Watch(),
+    trainer: Trainer | None = None,
     command: str | None = None,
 ) -> Audit:
     """Compare an unlearned model with retrained ones and say pass, fail or inconclusive.
@@ -91,6 +93,7 @@ def audit(
         weights: by id of a forgotten example, how much it can tell; from models that have no other part in the audit.
         extra_evaluators: their numbers are shown and do not count towards the verdict.
         watch: how each training is watched, from its title.
+        trainer: how oracles, and models that judges need, are trained; None trains them anew, watched by ``watch``.
         command: what is recorded as the command; None takes the process's own.
 
     Raises:
@@ -106,9 +109,11 @@ def audit(
     trial, notes = trial_of(outcome, test, held_out, forgotten_classes, seed)
     found = copies(trial)
     seconds: list[float] = []
+    trainer = trainer or PlainTrainer(watch)
     if k and not models:
-        models, seconds = train_oracles(problem, k, watch)
-    trial = replace(trial, oracles=tuple(on_device(m, problem.device) for m in models))
+        trained = train_oracles(problem, k, trainer)
+        models, seconds = [t.model for t in trained], [t.about["seconds"] for t in trained]
+    trial = replace(trial, oracles=tuple(on_device(m, problem.device) for m in models), trainer=trainer)
     through, trouble = through_procedure(outcome, trial.oracles, procedures, watch)
     panel = Panel.of(trial, through)
     items, controls, measurements = _evidence(panel, residue, extra_evaluators, seconds, rule)

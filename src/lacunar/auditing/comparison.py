@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,10 +14,8 @@ from lacunar.auditing.trial import Trial
 from lacunar.core.errors import LacunarError
 from lacunar.core.measurement import Measurement
 from lacunar.core.rng import seed_of
-from lacunar.training.log import Log
 from lacunar.training.watch import Watches
 from lacunar.unlearning.method import Outcome
-from lacunar.unlearning.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,27 +117,6 @@ def _rows(panel: Panel, evaluator: Evaluator) -> list[Row]:
         )
         for m in ours
     ]
-
-
-def train_oracles(problem: Problem, k: int, watch: Watches) -> tuple[list[nn.Module], list[float]]:
-    """Train ``k`` models by the recipe, each from its own seed, on what should have been trained on.
-
-    That is the retained examples and, where some are corrected instead of deleted, the corrected rows. Also returns
-    the seconds that each took.
-    """
-    models, seconds = [], []
-    for i in range(k):
-        began, seed, log = time.perf_counter(), oracle_seed(problem, i), Log()
-        how = watch(f"oracle {i + 1} of {k}")
-        models.append(problem.recipe.fit(problem.edited, seed, mask=problem.mask, watch=how, log=log))
-        # A training that went on from a checkpoint took longer than this call; its history knows all epochs.
-        seconds.append(max(time.perf_counter() - began, sum(row["seconds"] for row in log.history)))
-    return models, seconds
-
-
-def oracle_seed(problem: Problem, index: int) -> int:
-    """The seed of an oracle: never that of the original."""
-    return seed_of(problem.seed, "oracle", index)
 
 
 def through_procedure(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lacunar.auditing.checks import Copies
-from lacunar.auditing.comparison import oracle_seed
+from lacunar.auditing.oracles import oracle_seed
 from lacunar.auditing.rules import Rule, oracles_needed
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
@@ -55,7 +55,7 @@ def ran(outcome: Outcome, oracles: int, trained: bool, procedure: int) -> dict[s
         "seed": problem.seed,
         "recipe": problem.recipe.settings(),
         "oracles": oracles,
-        "oracle_seeds": [oracle_seed(problem, i) for i in range(oracles)] if trained else [],
+        "oracle_seeds": [oracle_seed(problem.seed, i) for i in range(oracles)] if trained else [],
         "procedure_on_oracle": procedure,
         "notes": [*problem.notes, *outcome.notes],
     }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lacunar.core.errors import BadInput
 from lacunar.data.examples import Source
+from lacunar.training.trainer import PlainTrainer, Trainer
 from lacunar.unlearning.method import Outcome
 
 
@@ -22,6 +23,7 @@ class Trial:
         oracles: models trained by the same recipe on the retained examples, with different seeds.
         forgotten_classes: classes that disappear; left out of retained-class accuracies.
         seed: of the judge's own draws.
+        trainer: makes the models that a judge needs besides these.
         memory: logits already computed, by model and examples; trials made from one another share it.
     """
 
@@ -31,6 +33,7 @@ class Trial:
     oracles: tuple[nn.Module, ...] = ()
     forgotten_classes: tuple[int, ...] = ()
     seed: int = 0
+    trainer: Trainer = field(default_factory=PlainTrainer, repr=False)
     memory: dict[tuple[int, int], tuple[nn.Module, Source, Tensor]] = field(default_factory=dict, repr=False)
     _others: dict[int, Trial] = field(default_factory=dict, init=False, repr=False)
 

@@ -10,13 +10,15 @@ from statistics import mean
 import torch
 
 from lacunar.auditing.audit import Audit, audit
+from lacunar.auditing.oracles import train_oracles
 from lacunar.catalog.registry import parse
-from lacunar.core.rng import generator_of, seed_of
+from lacunar.core.rng import generator_of
 from lacunar.data.data_set import Splits
 from lacunar.data.examples import Source
 from lacunar.report.evidence import Item
 from lacunar.report.table import Table
 from lacunar.training.recipe import Recipe
+from lacunar.training.trainer import PlainTrainer
 from lacunar.unlearning.problem import Problem
 
 # The settings of l1_sparse suit this net and this request; those of the others are what one would try first.
@@ -60,7 +62,7 @@ def demonstrate(seed: int = 0, oracles: int = 5, tell: Callable[[str], None] = l
     splits = parse("datasets", f"digits:n_train={EXAMPLES}").load()
     problem = _problem(splits, seed, tell)
     tell(f"retraining {oracles} nets without them, for comparison")
-    retrained = [problem.recipe.fit(problem.retain, seed_of(seed, "oracle", i)) for i in range(oracles)]
+    retrained = [oracle.model for oracle in train_oracles(problem, oracles, PlainTrainer())]
     audits: dict[str, Audit] = {}
     for line in METHODS:
         method = parse("methods", line)

@@ -10,18 +10,19 @@ from typing import Any
 from torch import Tensor, nn
 
 from lacunar.auditing.evaluator import Evaluator
+from lacunar.auditing.oracles import oracle
 from lacunar.auditing.trial import Trial
 from lacunar.core.errors import LacunarError, NotApplicable
 from lacunar.core.measurement import Measurement
-from lacunar.core.rng import generator_of, seed_of
+from lacunar.core.rng import generator_of
 from lacunar.core.store import Store
 from lacunar.data.data_set import Splits
 from lacunar.data.examples import Source
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.plan import Case, Cell
-from lacunar.sparsity.trainer import train_sparse
+from lacunar.sparsity.trainer import SparseTrainer
 from lacunar.training.recipe import Recipe
-from lacunar.training.trainer import Trained, train
+from lacunar.training.trainer import StoreTrainer, Trained
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
 from lacunar.unlearning.scenario import Posed
@@ -35,6 +36,11 @@ class Stage:
     experiment: Experiment
     store: Store
     splits: Splits
+
+    @cached_property
+    def trainer(self) -> StoreTrainer:
+        """How every model of the case is made."""
+        return StoreTrainer(self.store)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -51,8 +57,9 @@ class Stage:
         """The model before unlearning."""
         seen, seed, pruner = self.posed.seen, self.case.seed, self.case.pruner
         if pruner is None:
-            return train(self.store, self.recipe, seen, seed)
-        return train_sparse(self.store, self.recipe, seen, seed, pruner, self.experiment.rewind)
+            return self.trainer(self.recipe, seen, seed, title="original")
+        sparse = SparseTrainer(self.trainer, pruner, self.experiment.rewind)
+        return sparse(self.recipe, seen, seed, title="original")
 
     @cached_property
     def retained(self) -> Source:
@@ -68,7 +75,7 @@ class Stage:
     def oracle(self, j: int) -> Trained:
         """The ``j``-th retrained model: the same recipe, under the same mask, with a seed of its own."""
         mask = None if self.case.pruner is None else self.original.mask
-        return train(self.store, self.recipe, self.retained, seed_of(self.case.seed, "oracle", j), mask)
+        return oracle(self.trainer, self.recipe, self.retained, self.case.seed, j, mask, f"oracle {j + 1}")
 
     @cached_property
     def problem(self) -> Problem:
@@ -103,6 +110,7 @@ class Stage:
             tuple(oracle.model for oracle in oracles),
             self.posed.forgotten_classes,
             self.case.seed,
+            self.trainer,
             self._memory,
         )
 

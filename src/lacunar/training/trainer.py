@@ -1,12 +1,12 @@
-"""Training through the store: each model is trained once, whoever asks for it first."""
+"""How models are made for whoever needs one: trained anew, or once and kept in the store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,14 @@ from lacunar.core import named
 from lacunar.core.store import Made, Store
 from lacunar.core.weights import model_state
 from lacunar.data.examples import Source
+from lacunar.data.ids import Ids, as_ids, ids_digest
 from lacunar.machine.meter import metered
 from lacunar.machine.precision import resolve_precision
 from lacunar.training.architecture import Architecture
 from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.log import Log
 from lacunar.training.recipe import Recipe
-from lacunar.training.watch import Watch
+from lacunar.training.watch import Watch, Watches
 
 T = TypeVar("T")
 
@@ -44,26 +45,100 @@ class Trained:
     made: bool
 
 
-def train(store: Store, recipe: Recipe, examples: Source, seed: int, mask: named.Mask | None = None) -> Trained:
-    """The model of this recipe, these examples, this seed and this mask, from the store or trained now.
+class Trainer(Protocol):
+    """How a model is made for anyone who needs one: an original, an oracle, a shadow, a coupled retraining."""
 
-    A training that is killed goes on from its last checkpoint.
+    def __call__(
+        self,
+        recipe: Recipe,
+        examples: Source,
+        seed: int,
+        mask: named.Mask | None = None,
+        *,
+        title: str = "training",
+        order_seed: int | None = None,
+        skip: Ids | None = None,
+    ) -> Trained:
+        """The model of this recipe, these examples and this seed.
+
+        Args:
+            mask: its live weights; None for a dense model.
+            title: what those who watch are told.
+            order_seed, skip: as in :meth:`~lacunar.training.recipe.Recipe.fit`.
+        """
+
+
+@dataclass(frozen=True)
+class PlainTrainer:
+    """Trains anew each time it is called.
+
+    Attributes:
+        watch: how each training is watched, from its title.
     """
 
-    def make(scratch: Path) -> Made:
-        model, about = watched(
-            scratch, examples, lambda watch, log: recipe.fit(examples, seed, mask=mask, watch=watch, log=log)
-        )
-        return model_state(model), about
+    watch: Watches = lambda title: Watch()
 
-    kept = store.keep(facts(recipe, examples, seed, mask), make)
-    return Trained(model_with(recipe, examples, seed, kept.tensors), mask, kept.about, kept.made)
+    def __call__(
+        self,
+        recipe: Recipe,
+        examples: Source,
+        seed: int,
+        mask: named.Mask | None = None,
+        *,
+        title: str = "training",
+        order_seed: int | None = None,
+        skip: Ids | None = None,
+    ) -> Trained:
+        def fit(watch: Watch, log: Log) -> nn.Module:
+            return recipe.fit(examples, seed, order_seed=order_seed, skip=skip, mask=mask, watch=watch, log=log)
+
+        model, about = accounted(self.watch(title), examples, fit)
+        return Trained(model, mask, about, made=True)
 
 
-def watched(scratch: Path, examples: Source, work: Callable[[Watch, Log], T]) -> tuple[T, dict[str, Any]]:
+@dataclass(frozen=True)
+class StoreTrainer:
+    """Trains each model once, whoever asks for it first; a training that is killed goes on from its last checkpoint.
+
+    Attributes:
+        store: where models are kept.
+        watch: how each training is watched, from its title; checkpoints are the store's own.
+        every_seconds: how often there is one.
+    """
+
+    store: Store
+    watch: Watches = lambda title: Watch()
+    every_seconds: float = 60.0
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        examples: Source,
+        seed: int,
+        mask: named.Mask | None = None,
+        *,
+        title: str = "training",
+        order_seed: int | None = None,
+        skip: Ids | None = None,
+    ) -> Trained:
+        def make(scratch: Path) -> Made:
+            plain = PlainTrainer(lambda title: self.watch_in(scratch, title))
+            made = plain(recipe, examples, seed, mask, title=title, order_seed=order_seed, skip=skip)
+            return model_state(made.model), made.about
+
+        kept = self.store.keep(facts(recipe, examples, seed, mask, order_seed, skip), make)
+        return Trained(model_with(recipe, examples, seed, kept.tensors), mask, kept.about, kept.made)
+
+    def watch_in(self, scratch: Path, title: str) -> Watch:
+        """How a training is watched whose checkpoints lie in ``scratch``."""
+        return replace(self.watch(title), checkpoints=Checkpoints(scratch, self.every_seconds))
+
+
+def accounted(watch: Watch, examples: Source, work: Callable[[Watch, Log], T]) -> tuple[T, dict[str, Any]]:
+    """What ``work`` makes, and what it took; see :class:`Trained`."""
     log = Log()
     with metered(examples.on) as meter:
-        result = work(Watch(checkpoints=Checkpoints(scratch)), log)
+        result = work(watch, log)
     return result, {
         # Of a training that went on after a kill, only the seconds of whole epochs are known.
         "seconds": max(meter.seconds, sum(row["seconds"] for row in log.history)),
@@ -83,7 +158,14 @@ def model_with(recipe: Recipe, examples: Source, seed: int, state: Mapping[str, 
     return model
 
 
-def facts(recipe: Recipe, examples: Source, seed: int, mask: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
+def facts(
+    recipe: Recipe,
+    examples: Source,
+    seed: int,
+    mask: Mapping[str, Tensor] | None = None,
+    order_seed: int | None = None,
+    skip: Ids | None = None,
+) -> dict[str, Any]:
     """Everything that a training depends on, as JSON values: the key of its model."""
     precision = resolve_precision(recipe.precision, recipe.fresh(seed), examples.on)
     return {
@@ -92,6 +174,8 @@ def facts(recipe: Recipe, examples: Source, seed: int, mask: Mapping[str, Tensor
         "architecture_code": class_digest(type(recipe.build)) if isinstance(recipe.build, Architecture) else "",
         "examples": examples.digest(),
         "seed": seed,
+        "order_seed": order_seed,
+        "skip": None if skip is None else ids_digest(as_ids(skip)),
         "mask": None if mask is None else named.digest(mask),
         "precision": precision,
         "device": examples.on.type,

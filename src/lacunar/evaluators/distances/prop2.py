@@ -78,7 +78,7 @@ class Prop2(PerTrial):
         start = named.keep(_weights(problem.recipe.fresh(problem.seed)), live)
         travel = _distance(named.keep(_weights(problem.model), live), start)
         sharpness = self._sharpness(problem, mask, trial.seed)
-        retrained, again = (_retrained(problem, whole, mask, order) for order in (problem.seed, _other(problem.seed)))
+        retrained, again = (_retrained(trial, whole, order) for order in (problem.seed, _other(problem.seed)))
         return [
             self.says("prop2_rate", rate),
             self.says("prop2_steps", float(steps)),
@@ -144,6 +144,15 @@ def _training(recipe: Recipe, whole: Source) -> tuple[float, int]:
     return math.sqrt(sum(how.rate(i / steps) ** 2 for i in range(steps)) / steps), steps
 
 
-def _retrained(problem: Problem, whole: Source, mask: Mask | None, order: int) -> Named:
-    recipe = problem.recipe
-    return _weights(recipe.fit(whole, problem.seed, order_seed=order, skip=problem.forget.ids, mask=mask))
+def _retrained(trial: Trial, whole: Source, order: int) -> Named:
+    problem, mask = trial.outcome.problem, trial.outcome.mask
+    trained = trial.trainer(
+        problem.recipe,
+        whole,
+        problem.seed,
+        mask,
+        title="coupled retraining",
+        order_seed=order,
+        skip=problem.forget.ids,
+    )
+    return _weights(trained.model)
