@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install check test test-slow demo format clean
+.PHONY: install check test test-slow demo docs format clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,10 @@ test-slow: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/lacunar demo
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_map.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -49,8 +49,15 @@ def test_every_verb_has_help(verb):
 def test_lists(verb, kind):
     listed = call(verb, {"--json": ""}).json
     assert list(listed) == registry.names(kind)
-    plain = call(verb).out.splitlines()
-    assert [line.split()[0] for line in plain] == registry.names(kind)
+    plain = [line for line in call(verb).out.splitlines() if line and not line.endswith(":")]
+    assert sorted(line.split()[0] for line in plain) == registry.names(kind)
+
+
+def test_methods_are_listed_by_family():
+    blocks = [block.splitlines() for block in call("methods").out.split("\n\n")]
+    found = {head.removesuffix(":"): [line.split()[0] for line in lines] for head, *lines in blocks}
+    assert found["controls"] == ["do_nothing", "random_weights", "retrain"]
+    assert all(registry.family("methods", name) == family for family, names in found.items() for name in names)
 
 
 @pytest.mark.parametrize("name", registry.names("methods"))

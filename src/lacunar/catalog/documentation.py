@@ -5,22 +5,32 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from lacunar.catalog.formula import readable
 from lacunar.catalog.plugin import Plugin
-from lacunar.catalog.registry import names, plugin_class
+from lacunar.catalog.registry import family, names, plugin_class
 from lacunar.core.errors import unknown
 from lacunar.core.measurement import Measure
 
-_ROLE = re.compile(r":[a-z]+:`~?([^`]*)`")
-_TEX = re.compile(r"\\([A-Za-z]+|\|)")
+_ROLE = re.compile(r":([a-z]+):`([^`]*)`")
+_BLOCK = re.compile(r"^\.\. math:: *(.*(?:\n +\S.*)*)", re.MULTILINE)
+_ATTRIBUTES = re.compile(r"\n\nAttributes:\n((?:    .*\n?)+)")
+_ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def summaries(kind: str) -> dict[str, str]:
     """The first sentence about each plug-in of a kind, by name."""
-    return {name: _text(plugin_class(kind, name)).partition("\n")[0] for name in names(kind)}
+    return {name: text(plugin_class(kind, name)).partition("\n")[0] for name in names(kind)}
+
+
+def families(kind: str) -> dict[str, dict[str, str]]:
+    """:func:`summaries` by family: the folders of the kind in alphabetical order, then "" for what lies in none."""
+    found: dict[str, dict[str, str]] = {}
+    for name, said in summaries(kind).items():
+        found.setdefault(family(kind, name), {})[name] = said
+    return dict(sorted(found.items(), key=lambda item: (not item[0], item[0])))
 
 
 def measures() -> dict[str, tuple[str, Measure]]:
@@ -44,7 +54,10 @@ def page(kind: str, name: str) -> dict[str, Any]:
             raise unknown("metric", name, {*names(kind), *makers})
         name = makers[name]
     cls = plugin_class(kind, name)
-    found: dict[str, Any] = {"name": name, "about": _text(cls), "settings": _settings(cls)}
+    found: dict[str, Any] = {"name": name, "about": text(cls)}
+    found["settings"] = _settings(cls, explained(found["about"]))
+    if family(kind, name):
+        found["family"] = family(kind, name)
     for what in ("paper", "cost"):
         if hasattr(cls, what):
             found[what] = getattr(cls, what)
@@ -60,23 +73,45 @@ def _measures_of(cls: type[Plugin]) -> Mapping[str, Measure]:
     return found
 
 
-def _settings(cls: type[Plugin]) -> dict[str, Mapping[str, Any]]:
+def without_settings(about: str) -> str:
+    """What a page says of a plug-in, less the list of its settings, which each of them carries too."""
+    return _ATTRIBUTES.sub("\n", about).strip()
+
+
+def explained(about: str) -> dict[str, str]:
+    """What a page says of each setting: the entries of its list, by name."""
+    listed, found = _ATTRIBUTES.search(about), dict[str, str]()
+    for several, said in _ATTRIBUTE.findall(listed[1] if listed else ""):
+        found |= dict.fromkeys(several.split(", "), " ".join(said.split()))
+    return found
+
+
+def text(cls: type) -> str:
+    """A docstring with its formulas as text, its references by name and its literals in single backquotes."""
+    said = _BLOCK.sub(lambda block: "    " + " ".join(readable(block[1]).split()), inspect.cleandoc(cls.__doc__ or ""))
+    return _ROLE.sub(_referred, said).replace("``", "`")
+
+
+def _settings(cls: type[Plugin], told: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     return {
-        f.name: {"default": None if f.default is dataclasses.MISSING else _plain(f.default), "type": str(f.type)}
+        f.name: {
+            "default": _default(f),
+            "type": str(f.type),
+            "about": told.get(f.name, told.get("others", "")),
+        }
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.init
     }
 
 
-def _plain(value: Any) -> Any:
-    return value.line() if isinstance(value, Plugin) else value
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    if made is dataclasses.MISSING:
+        return None
+    return made.line() if isinstance(made, Plugin) else made
 
 
-def _text(cls: type[Plugin]) -> str:
-    return _ROLE.sub(lambda role: _TEX.sub(_letter, role[1]), inspect.cleandoc(cls.__doc__ or ""))
-
-
-def _letter(command: re.Match[str]) -> str:
-    try:
-        return unicodedata.lookup(f"greek small letter {command[1]}")
-    except KeyError:
-        return command[1]
+def _referred(role: re.Match[str]) -> str:
+    if role[1] == "math":
+        return readable(role[2])
+    return role[2].rsplit(".", 1)[-1] if role[2].startswith("~") else role[2]

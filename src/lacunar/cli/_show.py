@@ -53,12 +53,10 @@ def show_table(table: Table) -> None:
 
 def show_catalog(kind: str, name: str | None, *, json: bool) -> None:
     """The list of a kind of plug-ins, or the page of one."""
-    from lacunar.catalog.documentation import page, summaries
+    from lacunar.catalog.documentation import families, page, summaries
 
     if name is None:
-        listed = summaries(kind)
-        width = max(map(len, listed), default=0)
-        emit(listed) if json else typer.echo("\n".join(f"{n:<{width}}  {text}" for n, text in listed.items()))
+        emit(summaries(kind)) if json else typer.echo("\n".join(_by_family(families(kind))))
         return
     found = page(kind, name)
     if json:
@@ -67,3 +65,11 @@ def show_catalog(kind: str, name: str | None, *, json: bool) -> None:
     settings = {key: f"{value['default']} ({value['type']})" for key, value in found.pop("settings").items()}
     typer.echo(f"{found.pop('name')}\n\n{found.pop('about')}\n")
     show({"settings": settings, **found})
+
+
+def _by_family(listed: Mapping[str, Mapping[str, str]]) -> Iterable[str]:
+    width = max((len(name) for names in listed.values() for name in names), default=0)
+    for i, (family, names) in enumerate(listed.items()):
+        if family:
+            yield from ["", f"{family}:"][i == 0 :]
+        yield from (f"{'  ' * bool(family)}{name:<{width}}  {text}" for name, text in names.items())

@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 class LegacyMia(PerTrial):
     r"""A support vector machine on the probability of the true label, as in the code of arXiv 2304.04934.
 
-    Members are the first \|test\| retained examples in stored order, non-members the whole test set; feature
+    Members are the first retained examples in stored order, as many as the test set has, all of it non-members; feature
     :math:`x = p_y`; ``SVC(C=3, gamma="auto", kernel="rbf")``; efficacy = share of F that it calls non-member. Its value
     depends on the class prior of the attack set, and 100 is not its goal: match a retrained model, and read the AUC of
     the evaluator ``mia`` beside it.
