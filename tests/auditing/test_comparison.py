@@ -29,7 +29,7 @@ class Broken(PerTrial):
     paper: ClassVar[str] = "none"
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "nothing"
-    MEASURES: ClassVar[Mapping[str, Measure]] = {"broken": Measure("none", "[0, 1]", "match")}
+    MEASURES: ClassVar[Mapping[str, Measure]] = {"broken": Measure("none", "[0, 1]", "match", plain="Nothing")}
 
     def one(self, trial):
         raise ZeroDivisionError("planted")
@@ -55,7 +55,7 @@ def test_a_row_holds_every_model(panel):
     assert failed == [] and len(row.oracles) == 3 and len(row.procedure) == 2
     assert row.oracles[1] == row.procedure[1] == own["ra"]
     assert row.original == row.unlearned.value, "nothing was done"
-    assert "in [0, 100]" in row.formula and row.paper
+    assert "in [0, 100]" in str(row.measure) and row.paper
 
 
 def test_an_evaluator_that_raises_is_shown(panel):

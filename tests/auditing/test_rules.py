@@ -11,7 +11,7 @@ from lacunar.auditing.comparison import Row
 from lacunar.auditing.rules import Rule, compared, decide, judged, oracles_needed, overall
 from lacunar.core import stats
 from lacunar.core.errors import BadInput
-from lacunar.core.measurement import Measurement
+from lacunar.core.measurement import Measure, Measurement
 from lacunar.core.rng import numpy_generator
 from lacunar.report.evidence import Item
 
@@ -38,6 +38,14 @@ def test_each_outcome():
     assert verdict(0.3, original=1.0) == ("inconclusive", "NO_POWER")
     assert verdict(20.0, original=1.0) == ("inconclusive", "NO_POWER"), "without power nothing fails either"
     assert verdict(1.0, original=5.0) == ("inconclusive", "TOO_FEW")
+
+
+def test_a_verdict_speaks_of_a_number_by_its_noun_or_else_by_its_name():
+    measure = Measure("none", "[0, 1]", "match", plain="How sure it is", noun="confidence")
+    item = compared(replace(row(20.0), measure=measure), RULE)
+    assert (item.formula, item.plain, item.noun) == (str(measure), "How sure it is", "confidence")
+    assert decide(item, item.p, RULE)[2].startswith("confidence still shows")
+    assert decide(replace(item, noun=""), item.p, RULE)[2].startswith("residue_did still shows")
 
 
 def test_oracles_that_reject_each_other_prove_nothing():

@@ -77,7 +77,7 @@ def test_a_page_shows_defaults_and_letters():
 def test_metrics_are_listed_with_their_meaning():
     listed = call("metrics", {"--json": ""}).json
     assert set(listed) == set(measures())
-    assert {"evaluator", "formula", "range", "direction", "unit"} == set(listed["ua"])
+    assert {"evaluator", "formula", "range", "direction", "unit", "plain", "noun"} == set(listed["ua"])
     assert "ua: 100 (1 - share of F classified as labelled); in [0, 100]; match" in call("metrics").out
 
 

@@ -108,6 +108,8 @@ def test_documented(name):
         assert measure.formula and measure.direction in DIRECTIONS, key
         assert measure.range[0] in "[(" and measure.range[-1] in "])", key
         assert measure.range in str(measure)
+        assert len(measure.plain.split()) > 1 and measure.plain[0].isupper() and measure.plain[-1] != ".", key
+        assert not set("φθη=×‖") & set(measure.plain), "a formula is no plain word"
 
 
 def test_names_of_measurements_are_unique():

@@ -66,6 +66,7 @@ def invariant() -> Item:
         mandatory=True,
         reason="All 9,610 weights are finite, pruned weights are zero, and the parts of the data share no id.",
         formula="number of broken invariants",
+        plain="Promises that were broken",
         value=0,
         direction="lower",
     )

@@ -131,9 +131,9 @@ def test_a_number_is_defined_by_its_evaluator_or_else_by_itself(pages):
     assert "mean over F of φ(x) − c(x)" in words
     assert "Source: A. Author, 2018." in words
     assert "Range [0, 100]. Direction: should match retrained models. Unit: %." in words
-    assert "invariants value 0" in words
-    assert "number of broken invariants Direction: lower is better." in words
-    assert "ta_class[3] 100 × share of the test examples of one class" in words
+    assert "invariants Promises that were broken · value 0" in words
+    assert "Promises that were broken. number of broken invariants Direction: lower is better." in words
+    assert "ta_class[3] Accuracy on new examples of one class. 100 × share of the test examples of one class" in words
 
 
 def test_failures_stand_before_what_passed():

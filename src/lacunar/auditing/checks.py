@@ -23,6 +23,14 @@ from lacunar.unlearning.problem import Problem
 
 FEWEST_ORACLES = 3
 TOLERATED = 0.05
+PLAIN = {
+    "weights_finite": "Weights that are not numbers",
+    "mask_kept": "Pruned weights that came back",
+    "where_kept": "Weights that moved although they may not",
+    "copies_left": "Exact copies of deleted examples that were retained",
+    "held_out_unseen": "Examples for judging that were trained on",
+}
+"""The items of tier 0 in words for readers who do not know the formulas."""
 
 
 def trial_of(
@@ -186,15 +194,15 @@ def invariants(outcome: Outcome, trial: Trial, found: Copies) -> list[Item]:
 def _item(name: str, count: int | None, what: str) -> Item | None:
     if count is None:
         return None
-    base = Item(name, "pass", "", f"no {what}", True, 0, float(count), formula=f"number of {what}; in [0, inf); lower")
+    formula = f"number of {what}; in [0, inf); lower"
+    base = Item(name, "pass", "", f"no {what}", True, 0, float(count), formula=formula, plain=PLAIN[name])
     return base if count == 0 else replace(base, verdict="fail", code="INVARIANT", reason=f"{count} {what}")
 
 
 def _doubt(name: str, count: int, code: str, what: str, too_many: bool) -> Item:
     formula = f"number of exact copies; in [0, inf); lower is better; inconclusive above {100 * TOLERATED:.0f} %"
-    if too_many:
-        return Item(name, "inconclusive", code, what, True, 0, float(count), direction="lower", formula=formula)
-    return Item(name, "pass", "", what, True, 0, float(count), direction="lower", formula=formula)
+    base = Item(name, "pass", "", what, True, 0, float(count), direction="lower", formula=formula, plain=PLAIN[name])
+    return replace(base, verdict="inconclusive", code=code) if too_many else base
 
 
 def _outside(mask: named.Mask | None, model: nn.Module, before: nn.Module | None) -> int | None:

@@ -12,7 +12,7 @@ from torch import nn
 from lacunar.auditing.evaluator import Evaluator, PerTrial
 from lacunar.auditing.trial import Trial
 from lacunar.core.errors import LacunarError
-from lacunar.core.measurement import Measurement
+from lacunar.core.measurement import Measure, Measurement
 from lacunar.core.rng import seed_of
 from lacunar.training.watch import Watches
 from lacunar.unlearning.method import Outcome
@@ -49,14 +49,14 @@ class Row:
     Attributes:
         unlearned: the measurement of the judged model.
         original, oracles, procedure: the same number of the others; None where it is undefined.
-        formula, paper: what it is.
+        measure, paper: what it is; None for a number that its evaluator does not list.
     """
 
     unlearned: Measurement
     original: float | None
     oracles: tuple[float | None, ...]
     procedure: tuple[float | None, ...]
-    formula: str = ""
+    measure: Measure | None = None
     paper: str = ""
 
     @property
@@ -112,7 +112,7 @@ def _rows(panel: Panel, evaluator: Evaluator) -> list[Row]:
             original.get(m.name),
             tuple(o.get(m.name) for o in oracles),
             tuple(p.get(m.name) for p in procedure),
-            str(evaluator.MEASURES.get(m.name.partition("[")[0], "")),
+            evaluator.MEASURES.get(m.name.partition("[")[0]),
             evaluator.paper,
         )
         for m in ours

@@ -13,14 +13,6 @@ from lacunar.report.evidence import Control, Item
 FAILURES = ("INVARIANT", "RESIDUE", "OVER_FORGOTTEN", "UTILITY")
 BROKEN = 0.01
 SURELY_WIDER = 2.0
-IN_WORDS = {
-    "residue_mean": "confidence on the forgotten examples",
-    "residue_did": "confidence on the forgotten examples, relative to never-seen ones,",
-    "residue_weighted": "confidence on the forgotten examples that leave a trace",
-    "residue_weighted_did": "confidence on the forgotten examples that leave a trace, relative to never-seen ones,",
-    "ra": "accuracy on retained examples",
-    "ta": "accuracy on test examples",
-}
 
 
 @dataclass(frozen=True)
@@ -64,8 +56,10 @@ def compared(row: Row, rule: Rule) -> Item:
         k=len(oracles),
         direction=ours.direction,
         unit=ours.unit,
-        formula=row.formula,
+        formula="" if row.measure is None else str(row.measure),
         paper=row.paper,
+        plain="" if row.measure is None else row.measure.plain,
+        noun="" if row.measure is None else row.measure.noun,
     )
     if ours.value is None or item.k < 3 or item.k < len(row.oracles):
         return item
@@ -135,7 +129,7 @@ def _utility(item: Item, adjusted: float, rule: Rule) -> tuple[str, str, str]:
 
 
 def _words(item: Item) -> str:
-    return IN_WORDS.get(item.name, item.name)
+    return item.noun or item.name
 
 
 def _noun(item: Item) -> str:

@@ -64,7 +64,7 @@ def page(kind: str, name: str) -> dict[str, Any]:
     if hasattr(cls, "needs"):
         found["needs"] = sorted(cls.needs)
     if kind == "evaluators":
-        found["measures"] = {measure: meaning._asdict() for measure, meaning in _measures_of(cls).items()}
+        found["measures"] = {measure: dataclasses.asdict(meaning) for measure, meaning in _measures_of(cls).items()}
     return found
 
 

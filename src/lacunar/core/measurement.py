@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 DIRECTIONS = ("higher", "lower", "match", "information")
 
@@ -42,13 +42,21 @@ class Measurement:
         return asdict(self)
 
 
-class Measure(NamedTuple):
-    """What a measurement means: formula, range, direction (as in :class:`Measurement`) and unit."""
+@dataclass(frozen=True)
+class Measure:
+    """What a measurement means: formula, range, direction (as in :class:`Measurement`) and unit.
+
+    Attributes:
+        plain: the same for a reader who knows no formulas, such as a privacy officer; no full stop.
+        noun: how a sentence of a verdict calls it; "" where its name will do.
+    """
 
     formula: str
     range: str
     direction: str
     unit: str = ""
+    plain: str = field(kw_only=True)
+    noun: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
         wanted = {"match": "match the oracles' value", "information": "information only"}

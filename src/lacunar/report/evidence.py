@@ -33,6 +33,7 @@ class Item:
         p: p-value against the oracles, before Holm's correction.
         detectable: the smallest gap that would have been rejected.
         n, k: examples and oracles it rests on.
+        plain, noun: what it is in words, see :class:`lacunar.core.measurement.Measure`.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Item:
     unit: str = ""
     formula: str = ""
     paper: str = ""
+    plain: str = ""
+    noun: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def audit_page(audit: Evidence) -> str:
         information=[item for item in audit.items if not item.mandatory],
         definitions=list(definitions.values()),
         anchors={name: d.anchor for name, d in definitions.items()},
+        plain_words={name: d.measure.plain for name, d in definitions.items()},
         codes={c: text.CODES[c] for c in dict.fromkeys(item.code for item in audit.items) if c in text.CODES},
         class_mix=_class_mix(audit.asked.get("class_mix") or {}),
         measurements=[m for m in audit.measurements if m.name not in audit.cost],
@@ -158,8 +159,9 @@ def _definitions(numbers: Iterable[Item | Measurement]) -> dict[str, Definition]
     known = measures()
     found: dict[str, Definition] = {}
     for one in numbers:
-        formula, paper = (one.formula, one.paper) if isinstance(one, Item) else ("", "")
-        maker, measure = known.get(one.name.partition("[")[0], ("", Measure(formula, "", one.direction, one.unit)))
+        formula, paper, plain = (one.formula, one.paper, one.plain) if isinstance(one, Item) else ("", "", "")
+        unlisted = Measure(formula, "", one.direction, one.unit, plain=plain)
+        maker, measure = known.get(one.name.partition("[")[0], ("", unlisted))
         paper = paper or (getattr(plugin_class("evaluators", maker), "paper", "") if maker else "")
         found.setdefault(one.name, Definition(f"number-{len(found) + 1}", one.name, measure, paper))
     return found

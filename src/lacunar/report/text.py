@@ -18,30 +18,6 @@ DIRECTION_WORDS = {
     "information": "for information",
 }
 
-PLAIN = {
-    "weights_finite": "Weights that are not numbers",
-    "mask_kept": "Pruned weights that came back",
-    "where_kept": "Weights that moved although they may not",
-    "copies_left": "Exact copies of deleted examples that were retained",
-    "held_out_unseen": "Examples for judging that were trained on",
-    "residue_mean": "How sure the model is of the deleted examples",
-    "residue_did": "How much surer it is of the deleted examples than of similar never-seen ones",
-    "residue_weighted": "How sure it is of the deleted examples, those that were memorised counting most",
-    "residue_weighted_did": "How much surer it is of them than of never-seen ones, memorised ones counting most",
-    "ua": "Errors on the deleted examples",
-    "ra": "Accuracy on the retained examples",
-    "ta": "Accuracy on new examples, the use that the model still has",
-    "auc_forget_vs_control": "How well an attacker tells deleted examples from never-seen ones",
-    "tpr_at_1_percent_fpr": "Deleted examples an attacker finds when accusing 1 % of others",
-    "tpr_at_0.1_percent_fpr": "Deleted examples an attacker finds when accusing 0.1 % of others",
-    "attack_power": "Whether a trained attacker can find training examples at all",
-    "attack_auc": "How well a trained attacker tells deleted examples from never-seen ones",
-    "attack_member_share": "Deleted examples that a trained attacker takes for training examples",
-    "weight_distance": "How far the weights moved",
-    "profile_kl": "How differently the model spreads its guesses on the deleted examples",
-}
-"""Measurements in words for readers who do not know the formulas."""
-
 CODES = {
     "RESIDUE": "The deleted examples still leave a trace that no retrained model shows.",
     "OVER_FORGOTTEN": "The model treats the deleted examples as stranger than any retrained model does, which betrays "

@@ -38,11 +38,22 @@ class BackdoorSuccess(PerTrial):
             "[0, 100]",
             "lower",
             "%",
+            plain="How often the planted trigger still fools the model",
         ),
         "attack_success_legacy": Measure(
-            "100 × share of all test images with the trigger classified as target", "[0, 100]", "lower", "%"
+            "100 × share of all test images with the trigger classified as target",
+            "[0, 100]",
+            "lower",
+            "%",
+            plain="How often the planted trigger still fools the model, counted as in published tables",
         ),
-        "clean_accuracy": Measure("100 × share of test images classified as labelled", "[0, 100]", "higher", "%"),
+        "clean_accuracy": Measure(
+            "100 × share of test images classified as labelled",
+            "[0, 100]",
+            "higher",
+            "%",
+            plain="Accuracy on new examples without the trigger",
+        ),
     }
 
     trigger_size: int = 4

@@ -46,12 +46,22 @@ class LegacyMia(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one forward pass over the forgotten, retained and test examples, and two small SVMs"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "mia_efficacy_legacy": Measure("100 × share of F that the SVM calls non-member", "[0, 100]", "match", "%"),
+        "mia_efficacy_legacy": Measure(
+            "100 × share of F that the SVM calls non-member",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="Deleted examples that an attack of published tables takes for new",
+        ),
         "mia_privacy_legacy": Measure(
             "100 × mean of both groups' hit rates of the SVM on p_y, fitted on the first half of R and test, judged on "
-            "the second", "[0, 100]", "match", "%",
+            "the second",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="How well an attack of published tables tells retained examples from new ones",
         ),
-    }  # fmt: skip
+    }
 
     rounding: float = 2e-4
 

@@ -50,14 +50,49 @@ class Mia(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset({"held_out"})
     cost: ClassVar[str] = "one forward pass over the forgotten, retained and held-out examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "auc_forget_vs_control": Measure("P(φ of F > φ of C), ties half; DeLong interval", "[0, 1]", "match"),
-        "tpr_at_1_percent_fpr": Measure("share of F above the φ that 1 % of C exceed", "[0, 1]", "match"),
-        "tpr_at_0.1_percent_fpr": Measure("share of F above the φ that 0.1 % of C exceed", "[0, 1]", "match"),
-        "attack_power": Measure("AUC of the attacker on held-out members and non-members", "[0, 1]", "information"),
-        "attack_balanced_accuracy": Measure("accuracy of the attacker on as many of both", "[0, 1]", "information"),
-        "attack_member_share": Measure("share of F the attacker calls member, of never-seen 5 %", "[0, 1]", "match"),
-        "attack_auc": Measure("AUC of the attacker's score, F against never-seen examples", "[0, 1]", "match"),
-    }  # fmt: skip
+        "auc_forget_vs_control": Measure(
+            "P(φ of F > φ of C), ties half; DeLong interval",
+            "[0, 1]",
+            "match",
+            plain="How well an attacker tells deleted examples from never-seen ones",
+        ),
+        "tpr_at_1_percent_fpr": Measure(
+            "share of F above the φ that 1 % of C exceed",
+            "[0, 1]",
+            "match",
+            plain="Deleted examples an attacker finds when accusing 1 % of others",
+        ),
+        "tpr_at_0.1_percent_fpr": Measure(
+            "share of F above the φ that 0.1 % of C exceed",
+            "[0, 1]",
+            "match",
+            plain="Deleted examples an attacker finds when accusing 0.1 % of others",
+        ),
+        "attack_power": Measure(
+            "AUC of the attacker on held-out members and non-members",
+            "[0, 1]",
+            "information",
+            plain="Whether a trained attacker can find training examples at all",
+        ),
+        "attack_balanced_accuracy": Measure(
+            "accuracy of the attacker on as many of both",
+            "[0, 1]",
+            "information",
+            plain="How often a trained attacker is right about examples that it may know",
+        ),
+        "attack_member_share": Measure(
+            "share of F the attacker calls member, of never-seen 5 %",
+            "[0, 1]",
+            "match",
+            plain="Deleted examples that a trained attacker takes for training examples",
+        ),
+        "attack_auc": Measure(
+            "AUC of the attacker's score, F against never-seen examples",
+            "[0, 1]",
+            "match",
+            plain="How well a trained attacker tells deleted examples from never-seen ones",
+        ),
+    }
 
     false_positives: float = 0.05
 

@@ -24,13 +24,27 @@ class Cost(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "nothing"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "seconds": Measure("wall-clock time of the method", "[0, inf)", "lower", "s"),
-        "cpu_seconds": Measure("processor time of the method, all threads", "[0, inf)", "lower", "s"),
-        "steps": Measure("optimiser steps", "[0, inf)", "lower"),
-        "examples_seen": Measure("examples in all batches, both streams of a pair counted", "[0, inf)", "lower"),
-        "peak_bytes": Measure("highest memory meanwhile", "[0, inf)", "lower", "bytes"),
-        "curvature_products": Measure("products with Hessian or Gauss-Newton matrix", "[0, inf)", "lower"),
-        "ratio_to_retrain": Measure("seconds / seconds of one retraining", "[0, inf)", "lower"),
+        "seconds": Measure("wall-clock time of the method", "[0, inf)", "lower", "s", plain="Time to unlearn"),
+        "cpu_seconds": Measure(
+            "processor time of the method, all threads", "[0, inf)", "lower", "s", plain="Processor time to unlearn"
+        ),
+        "steps": Measure("optimiser steps", "[0, inf)", "lower", plain="Optimiser steps"),
+        "examples_seen": Measure(
+            "examples in all batches, both streams of a pair counted", "[0, inf)", "lower", plain="Examples processed"
+        ),
+        "peak_bytes": Measure("highest memory meanwhile", "[0, inf)", "lower", "bytes", plain="Peak memory"),
+        "curvature_products": Measure(
+            "products with Hessian or Gauss-Newton matrix",
+            "[0, inf)",
+            "lower",
+            plain="How often the curvature of the loss was looked at",
+        ),
+        "ratio_to_retrain": Measure(
+            "seconds / seconds of one retraining",
+            "[0, inf)",
+            "lower",
+            plain="Time to unlearn, as a share of that of retraining",
+        ),
     }
 
     retrain_seconds: float | None = None

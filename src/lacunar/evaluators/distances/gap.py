@@ -35,14 +35,54 @@ class Gap(Evaluator):
     needs: ClassVar[frozenset[str]] = frozenset({"oracles"})
     cost: ClassVar[str] = "a forward pass of every model over forgotten, retained and test examples, and its SVMs"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "gap_ua": Measure("ua minus the mean ua of the oracles; target 0", "[-100, 100]", "match", "%"),
-        "gap_ra": Measure("ra minus the mean ra of the oracles; target 0", "[-100, 100]", "match", "%"),
-        "gap_ta": Measure("ta minus the mean ta of the oracles; target 0", "[-100, 100]", "match", "%"),
-        "gap_mia": Measure("mia_efficacy_legacy minus that of the oracles; target 0", "[-100, 100]", "match", "%"),
-        "average_gap": Measure("mean of the four absolute gaps of means", "[0, 100]", "lower", "%"),
-        "average_gap_per_seed": Measure("mean over seeds of the mean absolute gap", "[0, 100]", "lower", "%"),
+        "gap_ua": Measure(
+            "ua minus the mean ua of the oracles; target 0",
+            "[-100, 100]",
+            "match",
+            "%",
+            plain="Errors on the deleted examples, beyond those of retrained models",
+        ),
+        "gap_ra": Measure(
+            "ra minus the mean ra of the oracles; target 0",
+            "[-100, 100]",
+            "match",
+            "%",
+            plain="Accuracy on the retained examples, beyond that of retrained models",
+        ),
+        "gap_ta": Measure(
+            "ta minus the mean ta of the oracles; target 0",
+            "[-100, 100]",
+            "match",
+            "%",
+            plain="Accuracy on new examples, beyond that of retrained models",
+        ),
+        "gap_mia": Measure(
+            "mia_efficacy_legacy minus that of the oracles; target 0",
+            "[-100, 100]",
+            "match",
+            "%",
+            plain="Deleted examples that an attack of published tables takes for new, beyond those of retrained models",
+        ),
+        "average_gap": Measure(
+            "mean of the four absolute gaps of means",
+            "[0, 100]",
+            "lower",
+            "%",
+            plain="How far the model is from retrained ones, over four published numbers",
+        ),
+        "average_gap_per_seed": Measure(
+            "mean over seeds of the mean absolute gap",
+            "[0, 100]",
+            "lower",
+            "%",
+            plain="How far the model is from retrained ones, seed by seed",
+        ),
         "average_gap_oracle": Measure(
-            "mean over oracles of the mean absolute gap to the other oracles", "[0, 100]", "information", "%"
+            "mean over oracles of the mean absolute gap to the other oracles",
+            "[0, 100]",
+            "information",
+            "%",
+            plain="How far retrained models are from one another",
         ),
     }
 

@@ -27,9 +27,24 @@ class LossGap(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset({"oracles"})
     cost: ClassVar[str] = "one forward pass of every model over the test examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "loss_gap": Measure("mean over test of loss minus the oracles' mean loss; target 0", "(-inf, inf)", "match"),
-        "loss_gap_size": Measure("mean over test of the absolute difference", "[0, inf)", "match"),
-        "loss_correlation": Measure("correlation of the two losses over test", "[-1, 1]", "higher"),
+        "loss_gap": Measure(
+            "mean over test of loss minus the oracles' mean loss; target 0",
+            "(-inf, inf)",
+            "match",
+            plain="How much more the model errs on new examples than retrained models do",
+        ),
+        "loss_gap_size": Measure(
+            "mean over test of the absolute difference",
+            "[0, inf)",
+            "match",
+            plain="How differently the model errs on single new examples from retrained models",
+        ),
+        "loss_correlation": Measure(
+            "correlation of the two losses over test",
+            "[-1, 1]",
+            "higher",
+            plain="Whether the model finds the same new examples hard as retrained models do",
+        ),
     }
 
     def one(self, trial: Trial) -> list[Measurement]:

@@ -54,13 +54,40 @@ class Prop2(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset({"retained", "retraining"})
     cost: ClassVar[str] = "two trainings, and some dozens of Hessian products"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "prop2_rate": Measure("η: root mean square of the learning rates", "[0, inf)", "information"),
-        "prop2_steps": Measure("t: training steps", "[0, inf)", "information"),
-        "prop2_travel": Measure("‖m ⊙ (θ_t - θ_0)‖", "[0, inf)", "information"),
-        "prop2_sharpness": Measure("σ(m): spectral norm of the live block of the Hessian", "[0, inf)", "information"),
-        "prop2_scale": Measure("η² t ‖m ⊙ (θ_t - θ_0)‖ σ(m)", "[0, inf)", "information"),
-        "prop2_error": Measure("‖θ_u - θ_r‖ from one start and order", "[0, inf)", "lower"),
-        "prop2_floor": Measure("‖θ_r - θ_r'‖ of two orders from one start", "[0, inf)", "information"),
+        "prop2_rate": Measure(
+            "η: root mean square of the learning rates",
+            "[0, inf)",
+            "information",
+            plain="Typical step size of the training",
+        ),
+        "prop2_steps": Measure("t: training steps", "[0, inf)", "information", plain="Number of steps of the training"),
+        "prop2_travel": Measure(
+            "‖m ⊙ (θ_t - θ_0)‖", "[0, inf)", "information", plain="How far training moved the weights"
+        ),
+        "prop2_sharpness": Measure(
+            "σ(m): spectral norm of the live block of the Hessian",
+            "[0, inf)",
+            "information",
+            plain="How sharply the loss rises around the model",
+        ),
+        "prop2_scale": Measure(
+            "η² t ‖m ⊙ (θ_t - θ_0)‖ σ(m)",
+            "[0, inf)",
+            "information",
+            plain="How large the theory expects the error of unlearning to be",
+        ),
+        "prop2_error": Measure(
+            "‖θ_u - θ_r‖ from one start and order",
+            "[0, inf)",
+            "lower",
+            plain="How far the weights are from those of a retraining with the same random choices",
+        ),
+        "prop2_floor": Measure(
+            "‖θ_r - θ_r'‖ of two orders from one start",
+            "[0, inf)",
+            "information",
+            plain="How far the weights of two retrainings are apart",
+        ),
     }
 
     examples: int = 2000

@@ -32,8 +32,15 @@ class WeightDistance(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one pass over the weights"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "weight_distance": Measure("norm of the weights' change over norm of the original", "[0, inf)", "information"),
-        "weight_distance_layer": Measure("the same of one weight tensor", "[0, inf)", "information"),
+        "weight_distance": Measure(
+            "norm of the weights' change over norm of the original",
+            "[0, inf)",
+            "information",
+            plain="How far the weights moved",
+        ),
+        "weight_distance_layer": Measure(
+            "the same of one weight tensor", "[0, inf)", "information", plain="How far the weights of one layer moved"
+        ),
     }
 
     layers: bool = False

@@ -28,7 +28,10 @@ class AccuracyRestored(PerTrial):
     cost: ClassVar[str] = "one forward pass of every model over the test examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
         "accuracy_restored": Measure(
-            "(test accuracy after - before) / (oracles' mean - before); target 1", "(-inf, inf)", "higher"
+            "(test accuracy after - before) / (oracles' mean - before); target 1",
+            "(-inf, inf)",
+            "higher",
+            plain="How much of the accuracy that wrong data had cost is back",
         )
     }
 

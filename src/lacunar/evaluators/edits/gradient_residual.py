@@ -32,10 +32,30 @@ class GradientResidual(Evaluator):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one gradient over retained and corrected examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "gradient_residual": Measure("norm of the gradient of the summed loss on the edited data", "[0, inf)", "lower"),
-        "gradient_residual_max": Measure("largest over trials", "[0, inf)", "lower"),
-        "gradient_residual_median": Measure("median over trials", "[0, inf)", "lower"),
-        "gradient_residual_q90": Measure("90 % quantile over trials", "[0, inf)", "lower"),
+        "gradient_residual": Measure(
+            "norm of the gradient of the summed loss on the edited data",
+            "[0, inf)",
+            "lower",
+            plain="How far training on the corrected data would still move the model",
+        ),
+        "gradient_residual_max": Measure(
+            "largest over trials",
+            "[0, inf)",
+            "lower",
+            plain="How far training on the corrected data would still move the worst of several models",
+        ),
+        "gradient_residual_median": Measure(
+            "median over trials",
+            "[0, inf)",
+            "lower",
+            plain="How far training on the corrected data would still move the middle one of several models",
+        ),
+        "gradient_residual_q90": Measure(
+            "90 % quantile over trials",
+            "[0, inf)",
+            "lower",
+            plain="How far training on the corrected data would still move nine of ten models at most",
+        ),
     }
 
     def measure(self, trials: Sequence[Trial]) -> list[Measurement]:

@@ -29,8 +29,18 @@ class PoisonFit(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one forward pass over the forgotten examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "poison_fit": Measure("share of relabelled rows predicted with the wrong label they had", "[0, 1]", "match"),
-        "edit_fit": Measure("share of relabelled rows predicted with the corrected label", "[0, 1]", "match"),
+        "poison_fit": Measure(
+            "share of relabelled rows predicted with the wrong label they had",
+            "[0, 1]",
+            "match",
+            plain="How often the model still gives the wrong answer that was corrected",
+        ),
+        "edit_fit": Measure(
+            "share of relabelled rows predicted with the corrected label",
+            "[0, 1]",
+            "match",
+            plain="How often the model gives the corrected answer",
+        ),
     }
 
     def one(self, trial: Trial) -> list[Measurement]:

@@ -30,9 +30,21 @@ class Sparsity(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one pass over the weights"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "sparsity": Measure("zeros / weights in scope", "[0, 1]", "information"),
-        "sparsity_net": Measure("zeros / trainable weights of the whole net", "[0, 1]", "information"),
-        "sparsity_layer": Measure("zeros / weights of one tensor in scope", "[0, 1]", "information"),
+        "sparsity": Measure(
+            "zeros / weights in scope", "[0, 1]", "information", plain="Weights that are zero where pruning works"
+        ),
+        "sparsity_net": Measure(
+            "zeros / trainable weights of the whole net",
+            "[0, 1]",
+            "information",
+            plain="Weights that are zero in the whole model",
+        ),
+        "sparsity_layer": Measure(
+            "zeros / weights of one tensor in scope",
+            "[0, 1]",
+            "information",
+            plain="Weights that are zero in one layer",
+        ),
     }
 
     scope: str | tuple[str, ...] = "conv"

@@ -43,12 +43,48 @@ class Exposure(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "for each secret a search that is short when it is memorized and visits most strings when not"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "exposure": Measure("log2 (number of strings) - log2 (rank of the secret)", "[0, inf)", "match", "bits"),
-        "exposure_mean": Measure("mean over secrets", "[0, inf)", "match", "bits"),
-        "exposure_max": Measure("largest over secrets", "[0, inf)", "match", "bits"),
-        "exposure_before": Measure("mean over secrets under the original", "[0, inf)", "information", "bits"),
-        "exposure_control": Measure("mean over strings never written; 1.44 by chance", "[0, inf)", "match", "bits"),
-        "secret_perplexity": Measure("-log2 probability of a secret behind its sentence", "[0, inf)", "match", "bits"),
+        "exposure": Measure(
+            "log2 (number of strings) - log2 (rank of the secret)",
+            "[0, inf)",
+            "match",
+            "bits",
+            plain="How much likelier the model finds one deleted secret than a random one",
+        ),
+        "exposure_mean": Measure(
+            "mean over secrets",
+            "[0, inf)",
+            "match",
+            "bits",
+            plain="How much likelier the model finds the deleted secrets than random ones",
+        ),
+        "exposure_max": Measure(
+            "largest over secrets",
+            "[0, inf)",
+            "match",
+            "bits",
+            plain="How much likelier the model finds the deleted secret that shows most than a random one",
+        ),
+        "exposure_before": Measure(
+            "mean over secrets under the original",
+            "[0, inf)",
+            "information",
+            "bits",
+            plain="How much likelier the model before unlearning found the secrets than random ones",
+        ),
+        "exposure_control": Measure(
+            "mean over strings never written; 1.44 by chance",
+            "[0, inf)",
+            "match",
+            "bits",
+            plain="How much likelier the model finds secrets that were never written: what chance gives",
+        ),
+        "secret_perplexity": Measure(
+            "-log2 probability of a secret behind its sentence",
+            "[0, inf)",
+            "match",
+            "bits",
+            plain="How surprised the model is by a deleted secret",
+        ),
     }
 
     template: str = CANARY

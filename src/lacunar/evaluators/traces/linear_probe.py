@@ -50,13 +50,18 @@ class LinearProbe(PerTrial):
     )
     MEASURES: ClassVar[Mapping[str, Measure]] = {
         "probe_accuracy": Measure(
-            "100 × share of downstream test examples that the new head classifies as labelled", "[0, 100]", "match", "%"
+            "100 × share of downstream test examples that the new head classifies as labelled",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="How well what the model has learned serves another task",
         ),
         "transfer_accuracy": Measure(
             "100 × share of downstream test examples that the tuned net classifies as labelled",
             "[0, 100]",
             "match",
             "%",
+            plain="How well the model does on another task after training for it",
         ),
     }
 

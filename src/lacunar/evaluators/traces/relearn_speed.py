@@ -42,7 +42,13 @@ class RelearnSpeed(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "up to max_steps training steps, each with a forward pass over the forgotten examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "relearn_speed": Measure("steps on forgotten rows until they are fitted again", "[0, inf)", "match", "steps")
+        "relearn_speed": Measure(
+            "steps on forgotten rows until they are fitted again",
+            "[0, inf)",
+            "match",
+            "steps",
+            plain="How soon the deleted examples are known again when trained on",
+        )
     }
 
     share: float = 0.9

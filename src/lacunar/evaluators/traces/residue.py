@@ -34,10 +34,34 @@ class Residue(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one forward pass over the forgotten and the held-out examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "residue_mean": Measure("mean of φ over F", "(-inf, inf)", "match"),
-        "residue_did": Measure("mean over F of φ(x) - c(x)", "(-inf, inf)", "match"),
-        "residue_weighted": Measure("sum of w(x) φ(x) over F, weights adding up to 1", "(-inf, inf)", "match"),
-        "residue_weighted_did": Measure("sum of w(x) (φ(x) - c(x)), weights adding up to 1", "(-inf, inf)", "match"),
+        "residue_mean": Measure(
+            "mean of φ over F",
+            "(-inf, inf)",
+            "match",
+            plain="How sure the model is of the deleted examples",
+            noun="confidence on the forgotten examples",
+        ),
+        "residue_did": Measure(
+            "mean over F of φ(x) - c(x)",
+            "(-inf, inf)",
+            "match",
+            plain="How much surer it is of the deleted examples than of similar never-seen ones",
+            noun="confidence on the forgotten examples, relative to never-seen ones,",
+        ),
+        "residue_weighted": Measure(
+            "sum of w(x) φ(x) over F, weights adding up to 1",
+            "(-inf, inf)",
+            "match",
+            plain="How sure it is of the deleted examples, those that were memorised counting most",
+            noun="confidence on the forgotten examples that leave a trace",
+        ),
+        "residue_weighted_did": Measure(
+            "sum of w(x) (φ(x) - c(x)), weights adding up to 1",
+            "(-inf, inf)",
+            "match",
+            plain="How much surer it is of them than of never-seen ones, memorised ones counting most",
+            noun="confidence on the forgotten examples that leave a trace, relative to never-seen ones,",
+        ),
     }
 
     weights: dict[int, float] | None = field(default=None, repr=False)

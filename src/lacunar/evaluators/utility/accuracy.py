@@ -35,19 +35,62 @@ class Accuracy(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset()
     cost: ClassVar[str] = "one forward pass over the forgotten, retained and test examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "ua": Measure("100 (1 - share of F classified as labelled)", "[0, 100]", "match", "%"),
-        "ra": Measure("100 × share of R classified as labelled", "[0, 100]", "match", "%"),
-        "ta": Measure(
-            "100 × share of test classified as labelled, forgotten classes left out", "[0, 100]", "match", "%"
+        "ua": Measure(
+            "100 (1 - share of F classified as labelled)",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="Errors on the deleted examples",
         ),
-        "margin_forget": Measure("mean over F of φ = ln(p_y/(1 - p_y))", "(-inf, inf)", "match"),
-        "margin_retain": Measure("mean over R of φ", "(-inf, inf)", "match"),
-        "margin_test": Measure("mean over test of φ, forgotten classes left out", "(-inf, inf)", "match"),
-        "loss_forget": Measure("mean over F of -ln p_y", "[0, inf)", "match"),
-        "loss_retain": Measure("mean over R of -ln p_y", "[0, inf)", "match"),
-        "loss_test": Measure("mean over test of -ln p_y, forgotten classes left out", "[0, inf)", "match"),
+        "ra": Measure(
+            "100 × share of R classified as labelled",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="Accuracy on the retained examples",
+            noun="accuracy on retained examples",
+        ),
+        "ta": Measure(
+            "100 × share of test classified as labelled, forgotten classes left out",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="Accuracy on new examples, the use that the model still has",
+            noun="accuracy on test examples",
+        ),
+        "margin_forget": Measure(
+            "mean over F of φ = ln(p_y/(1 - p_y))",
+            "(-inf, inf)",
+            "match",
+            plain="How sure the model is of the deleted examples",
+        ),
+        "margin_retain": Measure(
+            "mean over R of φ", "(-inf, inf)", "match", plain="How sure the model is of the retained examples"
+        ),
+        "margin_test": Measure(
+            "mean over test of φ, forgotten classes left out",
+            "(-inf, inf)",
+            "match",
+            plain="How sure the model is of new examples",
+        ),
+        "loss_forget": Measure(
+            "mean over F of -ln p_y", "[0, inf)", "match", plain="How surprised the model is by the deleted examples"
+        ),
+        "loss_retain": Measure(
+            "mean over R of -ln p_y", "[0, inf)", "match", plain="How surprised the model is by the retained examples"
+        ),
+        "loss_test": Measure(
+            "mean over test of -ln p_y, forgotten classes left out",
+            "[0, inf)",
+            "match",
+            plain="How surprised the model is by new examples",
+        ),
         "ta_class": Measure(
-            "100 × share of the test examples of one class classified as labelled", "[0, 100]", "match", "%"
+            "100 × share of the test examples of one class classified as labelled",
+            "[0, 100]",
+            "match",
+            "%",
+            plain="Accuracy on new examples of one class",
         ),
     }
 

@@ -32,7 +32,12 @@ class ClassProfile(PerTrial):
     needs: ClassVar[frozenset[str]] = frozenset({"oracles"})
     cost: ClassVar[str] = "one forward pass of every model over the forgotten examples"
     MEASURES: ClassVar[Mapping[str, Measure]] = {
-        "profile_kl": Measure("mean over classes of KL(model ‖ oracles) of ln(p_c/(1-p_c)) over F", "[0, inf)", "match")
+        "profile_kl": Measure(
+            "mean over classes of KL(model ‖ oracles) of ln(p_c/(1-p_c)) over F",
+            "[0, inf)",
+            "match",
+            plain="How differently the model spreads its guesses on the deleted examples",
+        )
     }
 
     def one(self, trial: Trial) -> list[Measurement]:
