@@ -9,7 +9,7 @@ from typing import Any
 
 from lacunar.catalog import documentation
 from lacunar.core.files import write_text
-from lacunar.report.text import DIRECTION_WORDS, PLAIN
+from lacunar.report.text import DIRECTION_WORDS
 from lacunar.training.settings import Descent
 
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ def metrics_index(families: Mapping[str, Mapping[str, str]]) -> str:
         rows = [
             (
                 f"`{measure}`",
-                PLAIN.get(measure) or meaning["formula"],
+                meaning["plain"],
                 f"[{name}]({name}.md)",
                 meaning["range"],
                 _wanted(meaning),
@@ -85,7 +85,7 @@ def _settings(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _measures(found: Mapping[str, Mapping[str, str]]) -> str:
     rows = [
-        (f"`{name}`", PLAIN.get(name, ""), told["formula"], told["range"], told["unit"], _wanted(told))
+        (f"`{name}`", told["plain"], told["formula"], told["range"], told["unit"], _wanted(told))
         for name, told in found.items()
     ]
     return _table(("measure", "in plain words", "formula", "range", "unit", "wanted"), rows)
