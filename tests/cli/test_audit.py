@@ -46,10 +46,10 @@ def test_reports_and_exit_codes(run):
 def test_each_verdict_has_its_code(run, monkeypatch, verdict, code):
     from dataclasses import replace
 
-    from lacunar.auditing import audit as auditing
+    from lacunar.jobs import audit
 
-    judge = auditing.audit
-    monkeypatch.setattr(auditing, "audit", lambda *a, **k: replace(judge(*a, **k), verdict=verdict))
+    judge = audit.judge
+    monkeypatch.setattr(audit, "judge", lambda *a, **k: replace(judge(*a, **k), verdict=verdict))
     assert call("audit", {**REPEATED, "--oracles": "0"}, "r").code == code
 
 

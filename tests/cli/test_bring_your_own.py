@@ -10,8 +10,8 @@ import torch
 
 from lacunar.core.weights import load_tensors, save_tensors
 from lacunar.data.ids import ids_digest
-from lacunar.jobs.run_folder import Request
-from lacunar.jobs.words import parts
+from lacunar.jobs.data_parts import parts
+from lacunar.jobs.request import Request
 from tests.cli.conftest import call
 
 POINTS = {

@@ -36,7 +36,7 @@ TABLE = {
     "evaluators": "core data training curvature sparsity unlearning memorization language auditing",
     "jobs": "core catalog machine data training curvature sparsity unlearning memorization language report auditing "
     "lab ledger cluster",
-    "cli": "core catalog machine training sparsity auditing report lab jobs",
+    "cli": "core jobs report catalog lab",
 }
 JUDGES = ("trial", "evaluator", "signals", "controls")
 """What evaluators may know of the room ``auditing``."""

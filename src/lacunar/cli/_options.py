@@ -21,6 +21,10 @@ REQUEST: dict[str, Any] = {
     "weights": Annotated[str | None, Option(help="Weights of the trained model (.safetensors), or a train folder.")],
     "data": Annotated[str | None, Option(help=f"Training data: {_NAMED} (digits, mycode.data:train_set).")],
     "test": Annotated[str | None, Option(help=f"Test data: {_NAMED}; else the test part of --data.")],
+    "tuning": Annotated[
+        str | None,
+        Option(help=f"Held-out examples that the method may look at: {_NAMED}; else the tuning part of --data."),
+    ],
     "forget": Annotated[str | None, Option(help="File of ids to forget: .csv, .json, .npy or .txt.")],
     "id_column": Annotated[str | None, Option(help="Column of that file that holds the ids.")],
     "scenario": Annotated[str | None, Option(help="A rule instead of a file (whole_class:label=3).")],
@@ -42,4 +46,10 @@ REQUEST: dict[str, Any] = {
     "seed": Annotated[int | None, Option(help="Seed of everything else that is random.")],
     "device": Annotated[str | None, Option(help="auto, cpu, cuda, cuda:1, ...")],
 }
-"""The options that fill a :class:`lacunar.jobs.run_folder.Request`, by field."""
+"""The options that fill a :class:`lacunar.jobs.request.Request`, by field."""
+
+UNLEARN = (
+    "model", "weights", "data", "test", "tuning", "forget", "id_column", "scenario", "scenario_seed", "method",
+    "settings", "recipe", "mask", "where", "seed", "device",
+)  # fmt: skip
+"""What a request to unlearn may say."""

@@ -8,12 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lacunar.cli._verb import emit
+from lacunar.cli._verb import emit, say
 
 if TYPE_CHECKING:
+    from lacunar.jobs.told import Told
     from lacunar.report import Table
 
 WIDE = 140
+
+
+def tell(told: Told, *, json: bool, quiet: bool = False) -> int:
+    """What a job has to say: results on standard output, hints on standard error; returns the exit code."""
+    if json:
+        emit(told.facts)
+        return told.code
+    for table in told.tables:
+        show_table(table)
+    if told.lines:
+        typer.echo("\n".join(told.lines))
+    if not told.tables and not told.lines:
+        show(told.facts)
+    if told.hint and not quiet:
+        say(told.hint)
+    return told.code
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> Iterable[str]:

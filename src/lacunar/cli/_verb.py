@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from lacunar.cli._options import REQUEST, Debug
+from lacunar.cli._options import REQUEST, Debug, Quiet
 from lacunar.core.errors import BadInput, Diverged, LacunarError, NotApplicable
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
-    from lacunar.training.watch import Watch
+    from lacunar.jobs.request import Request
 
 OK, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,8 +28,8 @@ _NAMED_ONLY = inspect.Parameter.KEYWORD_ONLY
 def verb(*asked: str) -> Callable[[Callable[..., int | None]], Callable[..., None]]:
     """Make a function a verb of the command line.
 
-    The function gets its parameter ``request`` from the options ``asked``, and ``--debug`` is added; what it returns
-    is the exit code.
+    The function gets its parameter ``request`` from the options ``asked``; ``--debug`` is added, and ``--quiet`` for a
+    function that has nothing to silence. What it returns is the exit code.
     """
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -40,6 +37,7 @@ def verb(*asked: str) -> Callable[[Callable[..., int | None]], Callable[..., Non
         given = inspect.signature(function, locals={"Request": object}, eval_str=True).parameters
         own = [p for name, p in given.items() if name != "request"]
         more = [inspect.Parameter(n, _NAMED_ONLY, default=None, annotation=REQUEST[n]) for n in asked]
+        quiet = [inspect.Parameter("quiet", _NAMED_ONLY, default=False, annotation=Quiet)] * ("quiet" not in given)
         debug = inspect.Parameter("debug", _NAMED_ONLY, default=False, annotation=Debug)
 
         def run(**values: Any) -> None:
@@ -47,12 +45,14 @@ def verb(*asked: str) -> Callable[[Callable[..., int | None]], Callable[..., Non
             _STANDARD_OUTPUT.set(sys.stdout)
             aside = redirect_stdout(sys.stderr) if values.get("json") else nullcontext()
             with _told(debug=values.pop("debug")), aside:
+                if quiet:
+                    del values["quiet"]
                 if asked:
                     values["request"] = _request({name: values.pop(name) for name in asked})
                 code = function(**values)
             raise typer.Exit(code or OK)
 
-        shown = [p.replace(kind=_NAMED_ONLY) for p in own] + more + [debug]
+        shown = [p.replace(kind=_NAMED_ONLY) for p in own] + more + quiet + [debug]
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in shown}
@@ -62,8 +62,8 @@ def verb(*asked: str) -> Callable[[Callable[..., int | None]], Callable[..., Non
 
 
 def _request(values: dict[str, Any]) -> Request:
-    from lacunar.jobs.run_folder import Request
-    from lacunar.jobs.words import settings_or_code
+    from lacunar.jobs.request import Request
+    from lacunar.jobs.values import settings_or_code
 
     words = {name: value for name, value in values.items() if value is not None and value != []}
     for name in ("settings", "finetune", "recipe"):
@@ -110,40 +110,3 @@ def emit(value: Any) -> None:
     """JSON on standard output."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     typer.echo(text, file=_STANDARD_OUTPUT.get())
-
-
-@contextmanager
-def watched(title: str, folder: Path, wanted: Mapping[str, Any], seconds: float, *, quiet: bool) -> Iterator[Watch]:
-    """A run of the request ``wanted`` in its folder, told on standard error; its checkpoints go when the block ends."""
-    from lacunar.jobs.run_folder import CHECKPOINTS, Begin
-    from lacunar.training.callbacks import Report
-    from lacunar.training.checkpoint import Checkpoints
-    from lacunar.training.watch import Watch
-
-    begin, checkpoints = Begin(folder, wanted), Checkpoints(folder / CHECKPOINTS, seconds)
-    try:
-        yield Watch((begin,) if quiet else (begin, Report(title)), checkpoints)
-    except Diverged:
-        # The remedy is another setting, which would be another request: this one leaves nothing behind.
-        checkpoints.clear()
-        begin.undo()
-        raise
-    begin.write()
-    checkpoints.clear()
-
-
-@contextmanager
-def watching(folder: Path, seconds: float, *, quiet: bool) -> Iterator[Callable[[str], Watch]]:
-    """Runs for several trainings by title, each with checkpoints of its own, which go when the block ends."""
-    from lacunar.jobs.run_folder import CHECKPOINTS
-    from lacunar.training.callbacks import Report
-    from lacunar.training.checkpoint import Checkpoints
-    from lacunar.training.watch import Watch
-
-    def watch(title: str) -> Watch:
-        checkpoints = Checkpoints(folder / CHECKPOINTS / title.replace(" ", "-"), seconds)
-        return Watch(() if quiet else (Report(title),), checkpoints)
-
-    yield watch
-    # With other options an interrupted call may have left checkpoints of trainings that are no longer asked for.
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

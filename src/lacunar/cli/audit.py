@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument, Option
 
 from lacunar.cli._options import Json, Quiet, Seconds
-from lacunar.cli._show import show_table
-from lacunar.cli._verb import emit, verb, watching
+from lacunar.cli._show import tell
+from lacunar.cli._verb import say, verb
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.request import Request
 
 
 @verb(
-    "model", "weights", "data", "test", "forget", "id_column", "scenario", "scenario_seed", "method", "recipe", "mask",
-    "device",
+    "model", "weights", "data", "test", "tuning", "forget", "id_column", "scenario", "scenario_seed", "method",
+    "recipe", "mask", "device",
 )  # fmt: skip
 def audit(
     run: Annotated[str, Argument(metavar="RUN", help="Folder of a finished lacunar unlearn.")],
@@ -34,34 +33,9 @@ def audit(
 
     Code that the run used (import strings) must be named again; everything else is read from the folder.
     """
-    from lacunar.auditing.audit import audit as judge
-    from lacunar.jobs.check import again
-    from lacunar.jobs.run_folder import read_outcome
-    from lacunar.machine.memory import keep_memory
-    from lacunar.report.table import control_rows, evidence_rows
+    from lacunar.jobs import audit
 
-    keep_memory()
     place = Path(run)
-    ready = again(place, request)
-    outcome = read_outcome(place, ready.problem, ready.method)
-    with watching(place, checkpoint_seconds, quiet=quiet) as watch:
-        result = judge(
-            outcome,
-            ready.parts.test,
-            oracles=oracles,
-            held_out=ready.parts.validation,
-            procedure_on_oracle=min(procedures, oracles),
-            seed=seed,
-            watch=watch,
-        )
-        report = result.save(place / "report.html")
-    if json:
-        emit({"report": str(report), **result.as_dict()})
-        return result.exit_code
-    show_table(evidence_rows(result))
-    show_table(control_rows(result))
-    typer.echo(f"verdict: {result.verdict}\n{result.claim}\n{result.reason}")
-    if result.settles:
-        typer.echo(f"what would settle it: {result.settles}")
-    typer.echo(f"report: {report}")
-    return result.exit_code
+    job = audit.check(place, request, oracles=oracles, procedures=procedures, seed=seed)
+    told = audit.perform(job, place, seconds=checkpoint_seconds, say=None if quiet else say)
+    return tell(told, json=json, quiet=quiet)

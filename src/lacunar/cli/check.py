@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from lacunar.cli._options import Json
-from lacunar.cli._show import show
-from lacunar.cli._verb import emit, verb
+from typer import Option
+
+from lacunar.cli._options import UNLEARN, Force, Json, Quiet, Seconds
+from lacunar.cli._show import tell
+from lacunar.cli._verb import verb
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.request import Request
+
+_Out = Annotated[str | None, Option("--out", help="Folder of the run, to be checked as well.")]
 
 
-@verb(
-    "model", "weights", "data", "test", "forget", "id_column", "scenario", "scenario_seed", "method", "settings",
-    "recipe", "mask", "where", "seed", "device",
-)  # fmt: skip
-def check(request: Request, json: Json = False) -> None:
-    """Check a request to unlearn without running it: nothing is trained and nothing is written."""
-    from lacunar.jobs.check import unlearning
+@verb(*UNLEARN)
+def check(
+    request: Request,
+    out: _Out = None,
+    checkpoint_seconds: Seconds = 60.0,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Check a request to unlearn without running it, with the same options: nothing is trained or written."""
+    from lacunar.jobs.check import check
 
-    facts = unlearning(request).facts()
-    if json:
-        emit(facts)
-    else:
-        show(facts)
+    return tell(check(request, out, force=force), json=json, quiet=quiet)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lacunar.cli._options import Json
-from lacunar.cli._show import show
-from lacunar.cli._verb import emit, verb
+from lacunar.cli._show import tell
+from lacunar.cli._verb import verb
 
 
 @verb()
-def doctor(json: Json = False) -> None:
+def doctor(json: Json = False) -> int:
     """Show versions, processor features, threads, GPUs, allocator, data folders, write permission."""
-    from lacunar.machine.doctor import examine
+    from lacunar.jobs.doctor import perform
 
-    found = examine(Path.cwd())
-    if json:
-        emit(found)
-    else:
-        show(found)
+    return tell(perform(), json=json)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from lacunar.cli._options import Force, Json, Out, Quiet, Seconds
-from lacunar.cli._verb import emit, say, verb, watched
+from lacunar.cli._show import tell
+from lacunar.cli._verb import say, verb
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.request import Request
 
 
 @verb(
@@ -25,27 +24,11 @@ def prune(
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Make a trained model sparse; without --weights, train one first."""
-    from lacunar.core.files import read_json
     from lacunar.jobs import prune
-    from lacunar.jobs.run_folder import BASE, PRUNED, claim, record
-    from lacunar.machine.memory import keep_memory
+    from lacunar.jobs.job import perform
 
-    keep_memory()
-    ready = prune.pruning(request)
-    place, wanted = Path(out), record(ready.request, ready.seen)
-    if not claim(place, wanted, BASE, force=force):
-        with watched("pruning", place, wanted, checkpoint_seconds, quiet=quiet) as watch:
-            ready.save(place, *ready.make(watch))
-    result = read_json(place / PRUNED)
-    if json:
-        emit({"weights": str(place / BASE), **result})
-        return
-    density = result["density"]
-    typer.echo(f"weights: {place / BASE}")
-    typer.echo(f"live: {density['scope']:.4f} of the weights in scope, {density['net']:.4f} of the whole net")
-    for name in (n for n in result if n.startswith(("train_", "test_"))):
-        typer.echo(f"{name}: {result[name]:.3f}")
-    if not quiet:
-        say(f"next: lacunar unlearn --weights {out} --forget ids.csv --method fine_tune --out ...")
+    said = None if quiet else say
+    told = perform(prune.check(request), Path(out), force=force, seconds=checkpoint_seconds, say=said)
+    return tell(told, json=json, quiet=quiet)

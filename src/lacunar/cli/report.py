@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
 from typer import Argument
 
 from lacunar.cli._options import Json
-from lacunar.cli._verb import emit, verb
+from lacunar.cli._show import tell
+from lacunar.cli._verb import verb
 
 
 @verb()
 def report(
     folder: Annotated[str, Argument(metavar="FOLDER", help="Folder with the results.jsonl of an experiment.")],
     json: Json = False,
-) -> None:
+) -> int:
     """Write the tables (Markdown, LaTeX, CSV) and the page of an experiment beside its results."""
-    from lacunar.lab.pages import write
+    from lacunar.jobs.report import perform
 
-    written = [str(path) for path in write(folder)]
-    if json:
-        emit({"written": written})
-    else:
-        typer.echo("\n".join(written))
+    return tell(perform(folder), json=json)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
 from lacunar.cli._options import Json, Quiet
-from lacunar.cli._verb import emit, say, verb
+from lacunar.cli._show import tell
+from lacunar.cli._verb import verb
 
 
 @verb()
@@ -23,18 +23,11 @@ def run(
     retry: Annotated[bool, Option("--retry", help="Run failed cells again.")] = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Run an experiment; cells that are finished are not repeated, so the same command goes on where it stopped."""
-    from lacunar import lab
-    from lacunar.machine.memory import keep_memory
+    from lacunar.jobs.run import perform
 
-    keep_memory()
-    folder = lab.run(
-        experiment, workers=workers, quiet=quiet, overrides=settings or (), recipe=recipe, out=out, retry=retry
+    told = perform(
+        experiment, overrides=settings or (), recipe=recipe, workers=workers, out=out, retry=retry, quiet=quiet
     )
-    if json:
-        emit({"folder": str(folder), "records": len(lab.read(folder / "results.jsonl"))})
-        return
-    typer.echo(f"results: {folder / 'results.jsonl'}")
-    if not quiet:
-        say(f"next: lacunar report {folder}")
+    return tell(told, json=json, quiet=quiet)

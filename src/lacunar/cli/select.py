@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument, Option
 
 from lacunar.cli._options import Force, Json, Quiet
-from lacunar.cli._verb import emit, say, verb
+from lacunar.cli._show import tell
+from lacunar.cli._verb import verb
 from lacunar.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.request import Request
 
 _File = Annotated[str | None, Argument(metavar="[MASK]", help="A mask to describe; without it, one is made.")]
 _Score = Annotated[str, Option(help="What ranks weights (ggn_diagonal, saliency, forget_newton:damping=0.3, ...).")]
@@ -36,31 +36,15 @@ def select(
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Choose the weights that unlearning may move, by rank of a score; or describe a mask."""
     from lacunar.catalog.registry import parse_settings
-    from lacunar.jobs.select import facts, read, selecting, vacant
+    from lacunar.jobs import select
 
     if file is not None:
-        _print(facts(*read(Path(file))), json)
-        return
+        return tell(select.describing(Path(file)), json=json)
     if out is None:
         raise BadInput("--out is missing: the file that the mask is written to, e.g. mask.safetensors")
-    vacant(Path(out), request, force=force)
-    ready = selecting(request, score, parse_settings(",".join(pick or [])))
-    mask = ready.make()
-    _print(facts(mask, ready.save(Path(out), mask)), json)
-    if not quiet:
-        say(f"next: lacunar unlearn --where {out} ...")
-
-
-def _print(found: dict[str, Any], json: bool) -> None:
-    if json:
-        emit(found)
-        return
-    for row in [*found["weights"], found["all"]]:
-        typer.echo(f"{row['weight']}: {row['selected']} of {row['of']} ({row['share']:.2%})")
-    if "score" in found:
-        typer.echo(f"score: {found['score']['name']} {found['score']['settings']}")
-    for note in found.get("notes", []):
-        typer.echo(f"note: {note}")
+    select.vacant(Path(out), request)
+    job = select.check(request, score, parse_settings(",".join(pick or [])))
+    return tell(select.perform(job, Path(out), force=force), json=json, quiet=quiet)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from lacunar.cli._options import Force, Json, Out, Quiet, Seconds
-from lacunar.cli._verb import emit, say, verb, watched
+from lacunar.cli._options import UNLEARN, Force, Json, Out, Quiet, Seconds
+from lacunar.cli._show import tell
+from lacunar.cli._verb import say, verb
 
 if TYPE_CHECKING:
-    from lacunar.jobs.run_folder import Request
+    from lacunar.jobs.request import Request
 
 
-@verb(
-    "model", "weights", "data", "test", "forget", "id_column", "scenario", "scenario_seed", "method", "settings",
-    "recipe", "mask", "where", "seed", "device",
-)  # fmt: skip
+@verb(*UNLEARN)
 def unlearn(
     request: Request,
     out: Out,
@@ -25,29 +21,11 @@ def unlearn(
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Forget examples: a model without them, from a trained model, its training data and a list of ids."""
-    from lacunar.core.files import read_json
-    from lacunar.jobs import check
-    from lacunar.jobs.run_folder import MODEL, OUTCOME, claim, record
-    from lacunar.machine.memory import keep_memory
+    from lacunar.jobs import unlearn
+    from lacunar.jobs.job import perform
 
-    keep_memory()
-    ready = check.unlearning(request)
-    place, wanted = Path(out), record(ready.request, ready.seen)
-    if not quiet:
-        for note in ready.problem.notes:
-            say(f"note: {note}")
-    if not claim(place, wanted, OUTCOME, force=force):
-        with watched(ready.method.name(), place, wanted, checkpoint_seconds, quiet=quiet) as watch:
-            ready.method(ready.problem, watch).save(place)
-    result = read_json(place / OUTCOME)
-    if json:
-        emit({"folder": out, **result})
-        return
-    typer.echo(
-        f"{result['method']['name']} forgot {result['forget']['count']} examples in {result['seconds']:.1f} s "
-        f"({result['steps']} steps); the model is {place / MODEL}"
-    )
-    if not quiet:
-        say(f"next: lacunar audit {out}")
+    said = None if quiet else say
+    told = perform(unlearn.check(request), Path(out), force=force, seconds=checkpoint_seconds, say=said)
+    return tell(told, json=json, quiet=quiet)

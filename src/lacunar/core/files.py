@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import tempfile
@@ -29,6 +31,57 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporaries(path: Path | str) -> list[Path]:
+    """What :func:`atomic` has left beside ``path`` in processes that were killed meanwhile."""
+    target = Path(path)
+    return sorted(target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"))
+
+
+@contextmanager
+def alone_in(folder: Path | str) -> Iterator[None]:
+    """Make a folder, and keep other processes out of this block while it runs; a lock ends with its process.
+
+    The folder is removed at the end when nothing is in it. Nothing is locked where the system cannot lock folders.
+
+    Raises:
+        BadInput: another process is in such a block.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    handle = _locked(place)
+    try:
+        yield
+    finally:
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if not isinstance(error, BlockingIOError):
+            return None  # a file system without locks
+        raise BadInput(
+            f"another command is at work in {str(folder)!r}; wait until it has ended, or choose another folder"
+        ) from None
+    return handle
+
+
+def file_digest(path: Path | str) -> str:
+    """The SHA-256 of a file."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _umask() -> int:

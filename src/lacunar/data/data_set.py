@@ -18,9 +18,10 @@ class Splits:
         train: what a model is trained on.
         test: what utility is judged on.
         normalize: per-channel (mean, standard deviation) of the inputs in [0, 1], for the recipe; None if not needed.
-        validation: held-out examples that are neither trained on nor the judge's, if the data set has such a part.
+        validation: held-out examples that only the judge has, if the data set has such a part.
         classes: names of the classes, in label order; may be empty.
         note: what must be said under any table made with these data.
+        tuning: held-out examples that a method may look at, if the data set has such a part.
     """
 
     train: Source
@@ -29,6 +30,7 @@ class Splits:
     validation: Source | None = None
     classes: tuple[str, ...] = ()
     note: str = ""
+    tuning: Source | None = None
 
 
 class DataSource(Plugin):

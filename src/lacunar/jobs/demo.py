@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -15,6 +14,9 @@ from lacunar.catalog.registry import parse
 from lacunar.core.rng import generator_of
 from lacunar.data.data_set import Splits
 from lacunar.data.examples import Source
+from lacunar.jobs.job import Say
+from lacunar.jobs.told import Told
+from lacunar.machine.memory import keep_memory
 from lacunar.report.evidence import Item
 from lacunar.report.table import Table
 from lacunar.training.recipe import Recipe
@@ -52,30 +54,46 @@ class Demonstration:
         return folder / SHOWN / "report.html"
 
 
-def demonstrate(seed: int = 0, oracles: int = 5, tell: Callable[[str], None] = lambda line: None) -> Demonstration:
+def perform(out: Path, *, seed: int = 0, oracles: int = 5, say: Say | None = None) -> Told:
+    """Carry out the demonstration, and write a report for each method.
+
+    Args:
+        out: folder of the reports.
+        say: is told what happens; None to be quiet.
+    """
+    keep_memory()
+    torch.set_num_threads(1)  # nets this small only wait for further threads
+    found = demonstrate(seed, oracles, say or (lambda line: None))
+    report, shown = found.save(out), found.audits[SHOWN]
+    rows = [dict(zip(found.table.columns, row, strict=True)) for row in found.table.rows]
+    lines = (f"{SHOWN}: {shown.verdict}: {shown.reason}", f"report: {report}")
+    return Told({"report": str(report), "rows": rows}, lines, (found.table,))
+
+
+def demonstrate(seed: int = 0, oracles: int = 5, say: Say = lambda line: None) -> Demonstration:
     """Train a net on digits of which some carry wrong labels, delete those, and compare with retrained nets.
 
     Args:
         oracles: how many nets are retrained without the wrong labels; all methods are compared with the same ones.
-        tell: is told what happens.
+        say: is told what happens.
     """
     splits = parse("datasets", f"digits:n_train={EXAMPLES}").load()
-    problem = _problem(splits, seed, tell)
-    tell(f"retraining {oracles} nets without them, for comparison")
+    problem = _problem(splits, seed, say)
+    say(f"retraining {oracles} nets without them, for comparison")
     retrained = [oracle.model for oracle in train_oracles(problem, oracles, PlainTrainer())]
     audits: dict[str, Audit] = {}
     for line in METHODS:
         method = parse("methods", line)
-        tell(f"deleting with {method.line()}, and auditing the result")
+        say(f"deleting with {method.line()}, and auditing the result")
         audits[method.name()] = audit(method(problem), splits.test, oracles=retrained, seed=seed)
     return Demonstration(_table(audits), audits)
 
 
-def _problem(splits: Splits, seed: int, tell: Callable[[str], None]) -> Problem:
+def _problem(splits: Splits, seed: int, say: Say) -> Problem:
     train, wrong = _mislabelled(splits.train, seed)
     build = parse("models", "mlp:hidden=64").shaped(train)
     recipe = Recipe(build, epochs=30, lr=0.1, batch_size=16, weight_decay=0.002, normalize=splits.normalize)
-    tell(f"training a net on {len(train)} digits, {len(wrong)} of them with wrong labels: the ones to delete")
+    say(f"training a net on {len(train)} digits, {len(wrong)} of them with wrong labels: the ones to delete")
     return Problem.of(recipe.fit(train, seed), train, wrong, recipe, seed, device="cpu")
 
 

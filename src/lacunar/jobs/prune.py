@@ -1,11 +1,11 @@
-"""Requests to make a model sparse and to make it small, checked before anything is computed or written."""
+"""``prune``: a sparse model with its mask, which ``unlearn`` and ``compact`` can follow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,13 +13,17 @@ from torch import nn
 from lacunar.catalog.registry import filled, parse
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.core.files import write_json
+from lacunar.core.files import read_json, write_json
 from lacunar.core.named import Mask
-from lacunar.core.weights import load_mask, load_model, save_mask, save_model
+from lacunar.core.weights import save_mask, save_model
 from lacunar.data.batches import Inputs
-from lacunar.jobs import check
-from lacunar.jobs.run_folder import BASE, COMPACT, MASK, PRUNED, Request, file_digest
-from lacunar.sparsity.compact import compact
+from lacunar.jobs import run_folder
+from lacunar.jobs.job import Job
+from lacunar.jobs.request import Request
+from lacunar.jobs.run_folder import BASE, MASK, PRUNED
+from lacunar.jobs.told import Told, unlearning_of
+from lacunar.jobs.train import check_fit, scores
+from lacunar.jobs.words import Given, read
 from lacunar.sparsity.prune_and_train import Rewind, prune_trained, train_pruned
 from lacunar.sparsity.pruner import Pruner
 from lacunar.sparsity.scope import Scope, live_counts
@@ -31,146 +35,95 @@ PROBE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning:
+class Pruning(Job[tuple[nn.Module, Mask]]):
     """A checked request to prune.
 
     Attributes:
-        request: with every setting resolved.
-        training: how and on what a model is trained.
+        given: what was named; without a model, one is trained first.
         pruner, rewind, finetune: how it becomes sparse.
-        model, mask: a trained model and its live weights; without a model, one is trained first.
-        seen: digests of what the request is about.
     """
 
-    request: Request
-    training: check.Training
+    given: Given
     pruner: Pruner
     rewind: Rewind
     finetune: Recipe | None
-    model: nn.Module | None
-    mask: Mask | None
-    seen: dict[str, str]
 
-    def make(self, watch: Watch) -> tuple[nn.Module, Mask]:
-        """The sparse model and its mask."""
-        recipe, examples, seed = self.training.recipe, self.training.examples, self.request.seed
-        if self.model is None:
+    result: ClassVar[str] = BASE
+    title: ClassVar[str] = "pruning"
+
+    def record(self) -> dict[str, Any]:
+        return run_folder.record(self.given.request, self.given.seen)
+
+    def do(self, watch: Watch) -> tuple[nn.Module, Mask]:
+        given, seed = self.given, self.given.request.seed
+        recipe, examples = given.recipe, given.parts.train.to(given.device)
+        if given.model is None:
             return train_pruned(recipe, examples, self.pruner, self.rewind, seed, finetune=self.finetune, watch=watch)
         return prune_trained(
-            self.model.to(examples.on),
+            given.model.to(given.device),
             recipe,
             examples,
             self.pruner,
             self.rewind,
             seed,
-            within=self.mask,
+            within=given.mask,
             finetune=self.finetune,
             watch=watch,
         )
 
-    def save(self, folder: Path, model: nn.Module, mask: Mask) -> None:
-        """Write pruned.json, mask.safetensors and, last, base.safetensors."""
+    def save(self, folder: Path, made: tuple[nn.Module, Mask]) -> None:
+        model, mask = made
         in_scope = {name: mask[name] for name in Scope.of(self.pruner).names(model)}
         facts = {
             "pruner": self.pruner.spec(),
             "rewind": self.rewind,
             "density": {"scope": named.density(in_scope), "net": named.density(mask)},
             "live": live_counts(mask),
-            **self.training.scores(model),
+            **scores(self.given, model),
         }
         write_json(folder / PRUNED, facts)
         save_mask(folder / MASK, mask)
         save_model(folder / BASE, model)
 
+    def tell(self, folder: Path) -> Told:
+        found = read_json(folder / PRUNED)
+        density = found["density"]
+        lines = [
+            f"weights: {folder / BASE}",
+            f"live: {density['scope']:.4f} of the weights in scope, {density['net']:.4f} of the whole net",
+            *(f"{name}: {found[name]:.3f}" for name in found if name.startswith(("train_", "test_"))),
+        ]
+        return Told({"weights": str(folder / BASE), **found}, lines, hint=unlearning_of(folder, self.given.request))
 
-def pruning(request: Request) -> Pruning:
+
+def check(request: Request) -> Pruning:
     """Check a request to prune: a trained model when ``weights`` are given, else one that is trained first.
 
     Raises:
         BadInput: anything that can be known to be wrong.
         NotApplicable: the pruner finds nothing in its scope, or files of a data set are not there.
     """
-    weights, mask = None, None
-    if request.weights is not None:
-        request = check.after_training(request)
-        if request.compact is not None:
-            raise BadInput(f"the model of {request.compact} is cut already; prune the whole one, then cut again")
-        weights, mask = request.weights, request.mask
     if request.pruner is None:
         raise BadInput("--pruner is missing; it takes a catalog line, e.g. global_magnitude:sparsity=0.9")
     pruner, rewind = parse("pruners", request.pruner), _rewind(request.rewind)
+    if request.mask is not None and request.weights is None:
+        raise BadInput("--mask says which weights of a trained model are live, and there is none; give --weights")
     if request.finetune:
         _check_finetune(request, pruner, rewind)
-    if request.mask is not None and weights is None:
-        raise BadInput("--mask says which weights of a trained model are live, and there is none; give --weights")
-    training = check.training(request)
-    recipe, fresh = training.recipe, training.recipe.fresh(request.seed)
-    pruner.counts(fresh, _example(training))
+    given = read(request)
+    if given.request.compact is not None:
+        raise BadInput(f"the model of {given.request.compact} is cut already; prune the whole one, then cut again")
+    check_fit(given)
+    recipe = given.recipe
+    pruner.counts(recipe.fresh(request.seed), probe(given))
     finetune = filled(Recipe, "recipe", {**_settings(recipe), **request.finetune}) if request.finetune else None
-    seen = dict(training.seen)
-    model = None
-    if weights is not None:
-        model, seen["weights"] = load_model(weights, fresh).eval(), file_digest(weights)
-    live = None if mask is None else _mask_of(fresh, mask)
-    return Pruning(training.request, training, pruner, rewind, finetune, model, live, seen)
+    return Pruning(given, pruner, rewind, finetune)
 
 
-@dataclass(frozen=True, eq=False)
-class Compacting:
-    """A checked request to cut dead channels out.
-
-    Attributes:
-        request: with every setting resolved.
-        model, mask: the sparse model.
-        example: prepared inputs.
-        seen: digests of what the request is about.
-    """
-
-    request: Request
-    model: nn.Module
-    mask: Mask
-    example: Inputs
-    seen: dict[str, str]
-
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Cut, and write compact.json, perhaps mask.safetensors and, last, base.safetensors; the record is returned."""
-        found = compact(self.model, self.mask, self.example)
-        write_json(folder / COMPACT, record := found.record())
-        if found.mask is not None:
-            save_mask(folder / MASK, found.mask)
-        save_model(folder / BASE, found.model)
-        return record
-
-
-def compacting(request: Request) -> Compacting:
-    """Check a request to cut dead channels out of the model of a folder that ``prune`` wrote.
-
-    Raises:
-        BadInput: no such folder, a model that is dense or cut already, files that do not fit together.
-    """
-    request = check.after_training(request)
-    if request.compact is not None:
-        raise BadInput(f"the model of {request.compact} is cut already")
-    if request.mask is None or request.weights is None:
-        raise BadInput("the model is dense: only channels that a pruner has masked can be cut out; see lacunar prune")
-    ready = check.training(request)
-    model = load_model(request.weights, ready.recipe.fresh(0)).eval()
-    seen = {"weights": file_digest(request.weights), "mask": file_digest(request.mask)}
-    return Compacting(ready.request, model, _mask_of(model, request.mask), _example(ready), seen)
-
-
-def _example(training: check.Training) -> Inputs:
-    train = training.parts.train
-    return training.recipe.prepare(train.inputs_at(torch.arange(min(PROBE, len(train)))))
-
-
-def _mask_of(model: nn.Module, path: str) -> Mask:
-    mask = load_mask(path)
-    try:
-        named.same_keys(named.parameters(model), mask)
-    except BadInput as error:
-        raise BadInput(f"the mask {path!r} is of another model than the weights: {error}") from error
-    return mask
+def probe(given: Given) -> Inputs:
+    """A few prepared inputs, for those who must run a net to follow it."""
+    train = given.parts.train
+    return given.recipe.prepare(train.inputs_at(torch.arange(min(PROBE, len(train)))))
 
 
 def _check_finetune(request: Request, pruner: Pruner, rewind: Rewind) -> None:

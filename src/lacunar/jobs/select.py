@@ -1,93 +1,136 @@
-"""Requests to choose weights: checked before anything is computed, saved as a mask with a record beside it."""
+"""``select``: choose the weights that unlearning may move, saved as a mask with a record beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from lacunar.catalog.registry import filled, parse
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.core.files import read_json, write_json
+from lacunar.core.files import read_json, temporaries, write_json
 from lacunar.core.named import Mask
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, save_mask
-from lacunar.jobs import check
-from lacunar.jobs.run_folder import Request, spare
+from lacunar.jobs.posing import problem_of
+from lacunar.jobs.request import Request
+from lacunar.jobs.run_folder import spare
+from lacunar.jobs.told import Told
+from lacunar.jobs.words import Given, needed, read
 from lacunar.sparsity.score import Score
 from lacunar.sparsity.selection import Selection, describe
 from lacunar.unlearning.problem import Problem
 
 FORMAT = "lacunar-selection-1"
+_MADE = ("notes", "mask_sha256")
+"""What a record says of the result; all else in it says what was asked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selecting:
     """A checked request to choose weights.
 
     Attributes:
+        asked, given: the request as it was typed, and what it names.
         problem: whose model the weights belong to.
         score, selection: what ranks them, and which ranks are taken.
-        seen: digests of the data, the ids and the weights.
     """
 
+    asked: Request
+    given: Given
     problem: Problem
     score: Score
     selection: Selection
-    seen: dict[str, str]
 
-    def make(self) -> Mask:
+    def record(self) -> dict[str, Any]:
+        """What was asked, as JSON values."""
+        return {
+            "format": FORMAT,
+            "score": self.score.spec(),
+            "selection": asdict(self.selection) | {"layers": list(self.selection.layers)},
+            "seed": self.problem.seed,
+            "seen": self.given.seen,
+        }
+
+    def do(self) -> Mask:
         """The selected weights; notes of the score go to the problem's log."""
         scores = self.problem.scores(self.score)
         rng = generator_of(self.problem.seed, "select")
         return self.selection.mask(self.problem.model, scores, rng, self.problem.mask)
 
-    def save(self, path: Path, mask: Mask) -> dict[str, Any]:
-        """Write the mask, and beside it as JSON what it is and how it was made; the record is returned."""
-        record = {
-            "format": FORMAT,
-            "score": self.score.spec(),
-            "selection": asdict(self.selection),
-            "seed": self.problem.seed,
-            "seen": self.seen,
-            "notes": list(self.problem.log.notes),
-            "mask_sha256": named.digest(mask),
-        }
+    def save(self, path: Path, mask: Mask) -> None:
+        """Write what the mask is and how it was made beside it as JSON, and then the mask."""
+        made = {"notes": list(self.problem.log.notes), "mask_sha256": named.digest(mask)}
+        write_json(beside(path), {**self.record(), **made})
         save_mask(path, mask)
-        write_json(beside(path), record)
-        return record
+
+    def tell(self, path: Path) -> Told:
+        """What is said of a mask that is saved."""
+        run = path.with_name(f"{path.stem}-fine_tune")
+        what = ["--where", str(path), "--method", "fine_tune", "--out", str(run)]
+        return describing(path, f"next: {join(['lacunar', 'unlearn', *self.asked.options(), *what])}")
 
 
-def selecting(request: Request, score: str, selection: Mapping[str, Any]) -> Selecting:
+def check(request: Request, score: str, selection: Mapping[str, Any]) -> Selecting:
     """Check a request to choose weights.
 
     Raises:
         BadInput: anything that can be known to be wrong.
     """
     rule, ranks = parse("importance", score), filled(Selection, "pick", selection)
-    ready = check.unlearning(replace(request, method="do_nothing"))
-    ranks.candidates(ready.problem.model, ready.problem.mask)
-    return Selecting(ready.problem, rule, ranks, ready.seen)
+    needed(request.weights, "--weights")
+    given = read(request.insisting("seed"))
+    problem = problem_of(given)
+    ranks.candidates(problem.model, problem.mask)
+    return Selecting(request, given, problem, rule, ranks)
 
 
-def vacant(path: Path, request: Request, *, force: bool) -> None:
-    """Check that a mask may be written to a file, and its record beside it.
+def perform(job: Selecting, path: Path, *, force: bool = False) -> Told:
+    """Choose and save, or go on after a kill, or read what is there already.
+
+    Raises:
+        BadInput: as :func:`claim`.
+    """
+    finished = claim(job, path, force=force)
+    for left in (*temporaries(path), *temporaries(beside(path))):
+        left.unlink(missing_ok=True)
+    if not finished:
+        job.save(path, job.do())
+    return job.tell(path)
+
+
+def claim(job: Selecting, path: Path, *, force: bool = False) -> bool:
+    """Whether the mask of this request is there already, in a file that may be written, with its record beside it.
 
     Args:
         force: replace what is there, but never an input of the request.
 
     Raises:
-        BadInput: a name that is no mask's, a file that is there, an input that would be lost.
+        BadInput: a file that is there and not of this request, or an input that would be lost.
     """
+    vacant(path, job.given.request)
+    if force:
+        return False
+    note = _note(path)
+    if {key: value for key, value in note.items() if key not in _MADE} == job.record():
+        if not path.exists():
+            return False
+        if note.get("mask_sha256") == named.digest(load_mask(path)):
+            return True
+    for file in (path, beside(path)):
+        if file.exists():
+            raise BadInput(f"{str(file)!r} is there already; choose another --out, or replace it with --force")
+    return False
+
+
+def vacant(path: Path, request: Request) -> None:
+    """Raise :class:`BadInput` unless a mask may have this name, and neither it nor its record is an input."""
     if path.suffix != ".safetensors":
         raise BadInput(f"a mask is written as .safetensors, got --out {path}")
-    files = (path, beside(path))
-    spare(files, vars(request))
-    for file in files:
-        if file.exists() and not force:
-            raise BadInput(f"{str(file)!r} is there already; choose another --out, or replace it with --force")
+    spare((path, beside(path)), vars(request))
 
 
 def beside(path: Path) -> Path:
@@ -95,20 +138,36 @@ def beside(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def read(path: Path) -> tuple[Mask, dict[str, Any]]:
+def read_mask(path: Path) -> tuple[Mask, dict[str, Any]]:
     """A mask, and the record beside it: empty if there is none.
 
     Raises:
         BadInput: no mask, or a record of another one.
     """
-    mask, note = load_mask(path), beside(path)
-    record = read_json(note) if note.is_file() else {}
-    if record and (not isinstance(record, dict) or record.get("mask_sha256") != named.digest(mask)):
-        raise BadInput(f"{str(note)!r} describes another mask than {str(path)!r} holds; remove it or select again")
+    mask, record = load_mask(path), _note(path)
+    if record and record.get("mask_sha256") != named.digest(mask):
+        raise BadInput(
+            f"{str(beside(path))!r} describes another mask than {str(path)!r} holds; remove it or select again"
+        )
     return mask, record
 
 
-def facts(mask: Mask, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a mask selects and how it was made, as JSON values."""
+def _note(path: Path) -> dict[str, Any]:
+    # Another file of that name is the user's own, and says nothing about the mask.
+    found = read_json(beside(path)) if beside(path).is_file() else {}
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else {}
+
+
+def describing(path: Path, hint: str = "") -> Told:
+    """What a mask selects and how it was made.
+
+    Raises:
+        BadInput: as :func:`read_mask`.
+    """
+    mask, record = read_mask(path)
     *tensors, everything = describe(mask)
-    return {"weights": tensors, "all": everything, **record}
+    lines = [f"{row['weight']}: {row['selected']} of {row['of']} ({row['share']:.2%})" for row in describe(mask)]
+    if record:
+        lines.append(f"score: {record['score']['name']} {record['score']['settings']}")
+    lines += [f"note: {note}" for note in record.get("notes", [])]
+    return Told({"weights": tensors, "all": everything, **record}, lines, hint=hint)

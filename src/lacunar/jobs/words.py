@@ -1,218 +1,160 @@
-"""What a user names on the command line, turned into values: catalog lines, import strings and settings."""
+"""A request, read: everything that its words name, once, for every verb."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
-from typing import Any
+from pathlib import Path
 
+import torch
 from torch import nn
 
-from lacunar.catalog.import_strings import imported, is_import_string
-from lacunar.catalog.plugin import Plugin
-from lacunar.catalog.registry import filled, names, parse_line, parse_settings, plugin_class
-from lacunar.core.errors import BadInput, LacunarError
-from lacunar.data.data_set import DataSource, Splits
+from lacunar.core import named, store
+from lacunar.core.errors import BadInput
+from lacunar.core.files import file_digest, read_json
+from lacunar.core.named import Mask
+from lacunar.core.rng import generator_of
+from lacunar.core.weights import load_mask, load_model
 from lacunar.data.examples import Source
-from lacunar.data.stream import load
-from lacunar.training.architecture import Architecture
+from lacunar.data.id_file import read_ids
+from lacunar.data.ids import ids_digest
+from lacunar.jobs import values
+from lacunar.jobs.data_parts import Parts, parts
+from lacunar.jobs.request import FILES, Request
+from lacunar.jobs.run_folder import BASE, COMPACT, MASK, request_in
+from lacunar.machine.device import device as device_named
+from lacunar.sparsity.channels.cut import SmallerBuild, cuts_of
 from lacunar.training.recipe import Recipe
-from lacunar.unlearning.method import Method
-from lacunar.unlearning.scenario import Scenario
-
-Normalize = tuple[tuple[float, ...], tuple[float, ...]]
+from lacunar.unlearning.scenario import Posed
 
 
-def is_code(kind: str, text: str) -> bool:
-    """Whether ``text`` names code by an import string, and not a plug-in of the catalog."""
-    return is_import_string(text) and text.partition(":")[0] not in names(kind)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The examples that were named.
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Everything that a request names.
 
     Attributes:
-        train, test, validation: None where nothing was named.
-        normalize: what the data set recommends to the recipe.
+        request: with what it leaves out taken from the folder of its weights, and the recipe's settings in full.
+        recipe_stated: whether the user, or that folder, said anything of the recipe.
+        device: where the work is done.
+        parts: the examples, on the CPU; ``train`` is what training saw, the scenario's doings included.
+        posed: what must be forgotten; None where nothing was named.
+        recipe: how the model is trained; of the cut net where channels were cut out.
+        model: with the weights of the request, in eval mode; None where none were named.
+        mask, where: live weights, and weights that may move; None for all.
+        seen: digests of all this, by the name of the option: what makes two requests the same.
     """
 
-    train: Source
-    test: Source | None = None
-    validation: Source | None = None
-    normalize: Normalize | None = None
+    request: Request
+    recipe_stated: bool
+    device: torch.device
+    parts: Parts
+    posed: Posed | None
+    recipe: Recipe
+    model: nn.Module | None
+    mask: Mask | None
+    where: Mask | None
+    seen: dict[str, str]
 
 
-def parts(data: str, test: str | None = None) -> Parts:
-    """The training examples ``data`` and, when they are named or come along with them, the test examples.
+def read(request: Request) -> Given:
+    """Read all that a request names; nothing is computed and nothing is written.
 
-    A catalog line is a whole data set. An import string is a data set in any form that :func:`lacunar.data.stream.load`
-    takes, a :class:`~lacunar.data.data_set.Splits`, or a function without arguments that returns one of these. Test
-    examples without ids of their own are numbered after the training examples.
+    When ``weights`` is a folder that train, prune or compact wrote, what the request leaves out is taken from there.
 
     Raises:
-        BadInput: a name or an object that is not a data set.
-        NotApplicable: the files of a data set are not there.
+        BadInput: data or model missing, and anything named that is not there, cannot be read, or does not fit.
+        NotApplicable: files of a data set are not there.
     """
-    given = _data(data)
-    whole = Parts(_loaded(data, given))
-    if isinstance(given, Splits):
-        whole = Parts(given.train, given.test, given.validation, given.normalize)
-    if test is None:
-        return whole
-    held = _data(test)
-    after = int(whole.train.ids.max()) + 1
-    return replace(whole, test=held.test if isinstance(held, Splits) else _loaded(test, held, after))
+    device = device_named(request.device)
+    request = request if request.weights is None else after_training(request)
+    data, line = needed(request.data, "--data"), needed(request.model, "--model")
+    found = parts(data, request.test, request.tuning)
+    posed = _posed(request, found.train)
+    found = found if posed is None else found.posed(posed)
+    recipe = values.recipe(request.recipe, values.architecture(line, found.train), found.normalize)
+    recipe = _cut(recipe, request.compact)
+    fresh = recipe.fresh(0)
+    model = None if request.weights is None else load_model(request.weights, fresh).eval()
+    mask, where = (None if path is None else _mask(path, fresh) for path in (request.mask, request.where))
+    seen, full = _seen(request, found, posed, recipe), _in_full(request, recipe)
+    return Given(full, bool(request.recipe), device, found, posed, recipe, model, mask, where, seen)
 
 
-def _loaded(text: str, found: Any, first_id: int = 0) -> Source:
-    if isinstance(found, Splits):
-        return found.train
+def needed(value: str | None, option: str) -> str:
+    """The value of an option.
+
+    Raises:
+        BadInput: it is missing.
+    """
+    if value is None:
+        raise BadInput(f"{option} is missing; see --help for what it takes")
+    return value
+
+
+def after_training(request: Request) -> Request:
+    """The request, with what it leaves out taken from the folder that its ``weights`` name, if they name one.
+
+    Raises:
+        BadInput: a folder that train, prune or compact has not finished.
+    """
+    place = Path(needed(request.weights, "--weights"))
+    if not place.is_dir():
+        return request
+    if not (place / BASE).is_file():
+        raise BadInput(f"{str(place)!r} holds no {BASE}; give a file with weights, or a folder that train has finished")
+    mask, compact = (str(place / name) if (place / name).is_file() else None for name in (MASK, COMPACT))
+    # Where the model was trained is no part of a request that follows.
+    full = request.over(replace(request_in(place), device="auto"))
+    return replace(full, weights=str(place / BASE), mask=request.mask or mask, compact=compact)
+
+
+def _posed(request: Request, train: Source) -> Posed | None:
+    if request.forget is not None and request.scenario is not None:
+        raise BadInput("say what must be forgotten, by either --forget FILE or --scenario NAME, not both")
+    if request.forget is not None:
+        return Posed(read_ids(request.forget, request.id_column), train)
+    if request.id_column is not None:
+        raise BadInput("--id-column belongs to --forget FILE, and there is none")
+    if request.scenario is None:
+        return None
+    if request.scenario.partition(":")[0].strip() == "ids":
+        raise BadInput("ids are given in a file, which stays yours: --forget ids.csv instead of --scenario ids")
+    return values.scenario(request.scenario).pose(train, generator_of(request.scenario_seed, "scenario"))
+
+
+def _cut(recipe: Recipe, compact: str | None) -> Recipe:
+    if compact is None or recipe.build is None:
+        return recipe
+    return replace(recipe, build=SmallerBuild(recipe.build, cuts_of(read_json(compact))))
+
+
+def _mask(path: str, model: nn.Module) -> Mask:
+    mask = load_mask(path)
     try:
-        return load(found, first_id=first_id)
-    except LacunarError:
-        raise
-    except Exception as error:
-        raise BadInput(f"reading {text} failed: {type(error).__name__}: {error}") from error
+        named.same_keys(named.parameters(model), mask)
+    except BadInput as error:
+        raise BadInput(f"the mask {path!r} is of another model than the weights: {error}") from error
+    return mask
 
 
-def _data(text: str) -> Any:
-    if not is_code("datasets", text):
-        source = _plugin("datasets", text)
-        assert isinstance(source, DataSource)
-        return source.load()
-    found = imported(text)
-    if not _holds_data(found):
-        found = called(text, found)
-    if isinstance(found, DataSource):
-        return found.load()
-    if not (_holds_data(found) or isinstance(found, Splits)):
-        raise BadInput(
-            f"{text} is {_a(found)}, not a data set: it must have __len__ and __getitem__ (items (x, y)), or be a pair "
-            "(x, y) of arrays"
-        )
-    return found
+def _seen(request: Request, found: Parts, posed: Posed | None, recipe: Recipe) -> dict[str, str]:
+    seen = {"data": found.train.digest()}
+    for name in FILES:
+        # A list of ids is the same in any order and in any form of file.
+        if name != "forget" and getattr(request, name) is not None:
+            seen[name] = file_digest(getattr(request, name))
+    if posed is not None:
+        seen["forget"] = ids_digest(torch.unique(posed.forget_ids))
+        if posed.corrected is not None:
+            seen["corrected"] = posed.corrected.digest()
+    if found.tuning is not None:
+        seen["tuning"] = found.tuning.digest()
+    if request.names_code("recipe"):
+        seen["recipe"] = store.digest(recipe.settings())
+    return seen
 
 
-def _holds_data(found: Any) -> bool:
-    return isinstance(found, (Source, Splits)) or (
-        not isinstance(found, type) and hasattr(found, "__getitem__") and hasattr(found, "__len__")
-    )
-
-
-def architecture(text: str, train: Source) -> Callable[[], nn.Module]:
-    """What builds a fresh model: a catalog line, shaped for ``train``, or an import string of a function or class.
-
-    Settings that the line gives win over the shape of the data.
-
-    Raises:
-        BadInput: an unknown name, or something that is not callable without arguments.
-    """
-    if is_code("models", text):
-        found = imported(text)
-        if isinstance(found, nn.Module) or not callable(found):
-            raise BadInput(
-                f"{text} is {_a(found)}; a model is given as a function or class that builds a fresh one, since "
-                "retrained oracles start anew"
-            )
-        return wraps(found, updated=())(lambda: _built(text, found))  # the recipe is identified by the user's own code
-    name, settings = parse_line(text)
-    plain = _plugin("models", text)
-    assert isinstance(plain, Architecture)
-    return filled(type(plain), name, {**plain.shaped(train).settings(), **settings})
-
-
-def _built(text: str, build: Callable[[], Any]) -> nn.Module:
-    model = called(text, build)
-    if not isinstance(model, nn.Module):
-        raise BadInput(f"{text} returned {_a(model)}, not a torch.nn.Module")
-    return model
-
-
-def recipe(asked: str | Mapping[str, Any], build: Callable[[], nn.Module], normalize: Normalize | None) -> Recipe:
-    """How the model was trained: settings over the defaults, or an import string of a Recipe.
-
-    A recipe without ``build`` gets the given one; settings without ``normalize`` get that of the data set.
-
-    Raises:
-        BadInput: an unknown setting, a value that it cannot hold, or an object that is not a Recipe.
-    """
-    if not isinstance(asked, str):
-        return filled(Recipe, "recipe", {"build": build, "normalize": normalize, **asked})
-    found = imported(asked)
-    if not isinstance(found, Recipe):
-        found = called(asked, found)
-    if not isinstance(found, Recipe):
-        raise BadInput(f"{asked} is {_a(found)}, not a lacunar.Recipe")
-    return found if found.build is not None else replace(found, build=build)
-
-
-def method(text: str, settings: Mapping[str, Any]) -> Method:
-    """A method from a catalog line or an import string, with further settings.
-
-    Raises:
-        BadInput: an unknown method or setting, or a setting that the line gives as well.
-    """
-    found = _plugin("methods", text, settings)
-    assert isinstance(found, Method)
-    return found
-
-
-def scenario(text: str) -> Scenario:
-    """A scenario from a catalog line or an import string.
-
-    Raises:
-        BadInput: an unknown scenario or setting.
-    """
-    found = _plugin("scenarios", text)
-    assert isinstance(found, Scenario)
-    return found
-
-
-_KINDS: dict[str, type[Plugin]] = {
-    "methods": Method,
-    "scenarios": Scenario,
-    "models": Architecture,
-    "datasets": DataSource,
-}
-
-
-def _plugin(kind: str, text: str, settings: Mapping[str, Any] | None = None) -> Plugin:
-    more = dict(settings or {})
-    if not is_code(kind, text):
-        name, own = parse_line(text)
-        if twice := sorted(set(own) & set(more)):
-            raise BadInput(f"the setting {twice[0]!r} of {name} is given twice")
-        return filled(plugin_class(kind, name), name, {**own, **more})
-    found = imported(text)
-    if not (isinstance(found, type) and issubclass(found, _KINDS[kind])):
-        raise BadInput(f"{text} is {_a(found)}, not a subclass of lacunar.{_KINDS[kind].__name__}")
-    return filled(found, found.name(), more)
-
-
-def settings_or_code(words: Sequence[str]) -> str | dict[str, Any]:
-    """Words like ``epochs=3`` as settings; one word without ``=`` is an import string, and stays as it is."""
-    if len(words) == 1 and "=" not in words[0]:
-        return words[0]
-    return parse_settings(",".join(words))
-
-
-def called(text: str, function: Any) -> Any:
-    """What the user's function returns; an error inside it becomes one sentence.
-
-    Raises:
-        BadInput: it is not callable without arguments, or it failed.
-    """
-    if not callable(function):
-        raise BadInput(f"{text} is {_a(function)}, which is neither what is needed nor a function that returns it")
-    try:
-        return function()
-    except LacunarError:
-        raise
-    except Exception as error:
-        raise BadInput(f"calling {text}() failed: {type(error).__name__}: {error}") from error
-
-
-def _a(value: Any) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"an object of type {type(value).__name__}"
+def _in_full(request: Request, recipe: Recipe) -> Request:
+    if isinstance(request.recipe, str):
+        return request
+    settings = {key: value for key, value in recipe.settings().items() if key not in ("build", "train")}
+    return replace(request, recipe=settings)

@@ -62,8 +62,8 @@ class Checkpoints:
         return tensors, meta
 
     def clear(self) -> None:
-        """Remove the checkpoints of a finished job."""
-        for path in self.folder.glob("descent-*.safetensors"):
+        """Remove the checkpoints of a finished job, those that a killed one had begun to write included."""
+        for path in (*self.folder.glob("descent-*.safetensors"), *self.folder.glob(".descent-*.tmp")):
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -10,7 +10,8 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, write_json
 from lacunar.core.weights import model_state, save_mask
-from lacunar.jobs.run_folder import OUTCOME, read_outcome
+from lacunar.jobs.outcome import read_outcome
+from lacunar.jobs.run_folder import OUTCOME
 from lacunar.methods.fine_tuning.fine_tune import FineTune
 from tests import problems
 
