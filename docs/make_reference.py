@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lacunar.catalog import documentation
+from lacunar.catalog.needs import NEEDS
 from lacunar.core.files import write_text
 from lacunar.report.text import DIRECTION_WORDS
 from lacunar.training.settings import Descent
@@ -57,20 +58,24 @@ def metrics_index(families: Mapping[str, Mapping[str, str]]) -> str:
             for name in names
             for measure, meaning in documentation.page("evaluators", name)["measures"].items()
         ]
-        parts += [f"## {_heading(family)}", _table(("measure", "what it is", "evaluator", "range", "wanted"), rows)]
+        parts += [f"## {_heading(family)}", _table(("measure", "in plain words", "evaluator", "range", "wanted"), rows)]
     return _joined(parts)
 
 
 def page_of(kind: str, name: str) -> str:
     """The page of one plug-in."""
     found = documentation.page(kind, name)
-    facts = {"Family": _heading(found.get("family", "")), "Needs": ", ".join(found["needs"]) or "nothing"}
+    facts = {"Family": _heading(found.get("family", "")), "Needs": _needs(found["needs"])}
     facts |= {what.capitalize(): found[what] for what in ("paper", "cost") if what in found}
     parts = [f"# {name}", MADE, _safe(documentation.without_settings(found["about"]))]
     parts.append("\n".join(f"- {what}: {said}" for what, said in facts.items()))
     if "measures" in found:
         parts += ["## Measures", _measures(found["measures"])]
     return _joined([*parts, "## Settings", _settings(found["settings"])])
+
+
+def _needs(found: Iterable[str]) -> str:
+    return "; ".join(f"`{need}`: {NEEDS[need].words}" for need in found) or "nothing"
 
 
 def _settings(found: Mapping[str, Mapping[str, Any]]) -> str:
