@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 from lacunar.catalog import registry
 from lacunar.core import named
 from lacunar.core.errors import BadInput
+from lacunar.core.named import Mask
 from lacunar.core.rng import generator_of
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.sparsity.pruner import Pruner
@@ -19,6 +21,7 @@ from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.problem import Problem
 from tests import problems
+from tests.contracts import toy
 
 PRUNERS = registry.names("pruners")
 
@@ -31,44 +34,67 @@ def conv_problem() -> Problem:
     return Problem.of(recipe.fit(examples, 0), examples, examples.ids[:3], recipe, device="cpu")
 
 
-def pruned(name, sparsity=0.5, seed=0, **more):
+def pruned(name: str, sparsity: float = 0.5, seed: int = 0, **more: Any) -> Mask:
     problem = conv_problem()
     pruner = registry.find("pruners", name, sparsity=sparsity)
     asked = {"recipe": problem.recipe, "retrain": lambda model, mask: model, **more}
     return pruner.mask(problem.model, problem.retain, generator_of(seed, "prune"), **asked)
 
 
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One mask, with what was around the run that made it."""
+
+    mask: Mask
+    before: list[Any]
+    after: list[Any]
+
+
+@cache
+def result(name: str) -> Result:
+    """The one run of a pruner at half of the weights, with grad mode off."""
+    with torch.no_grad():
+        before = now()
+        mask = pruned(name)
+        return Result(mask, before, now())
+
+
+def now() -> list[Any]:
+    problem = conv_problem()
+    return [toy.shape_of(problem.model), toy.surroundings(), toy.content(problem.retain)]
+
+
+def outside(mask: Mapping[str, torch.Tensor], earlier: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a weight lives that was not live before."""
+    return any(bool((mask[name] & ~live).any()) for name, live in earlier.items())
+
+
 @pytest.mark.parametrize("name", PRUNERS)
 def test_documented_frozen_and_with_the_fields_of_a_scope(name):
-    cls = registry.plugin_class("pruners", name)
-    assert issubclass(cls, Pruner) and dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
-    assert cls.__doc__ and cls.paper and cls.scores in ("trained", "initial")
+    cls = toy.documented("pruners", name, Pruner)
+    assert cls.paper and cls.scores in ("trained", "initial")
     assert {f.name for f in dataclasses.fields(Scope)} <= {f.name for f in dataclasses.fields(cls)}
-    pruner = cls()
-    assert registry.from_spec("pruners", json.loads(json.dumps(pruner.spec()))) == pruner
+    assert toy.read_back("pruners", cls()) == cls()
     with pytest.raises(BadInput, match=r"in \[0, 1\)"):
         cls(sparsity=1.0)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
-def test_mask_fits_the_model_and_leaves_it_as_found(name):
-    problem = conv_problem()
-    before, modes = named.digest(problem.model.state_dict()), [m.training for m in problem.model.modules()]
-    state = torch.get_rng_state()
-    with torch.no_grad():
-        mask = pruned(name)
-        assert not torch.is_grad_enabled()
-    assert named.digest(problem.model.state_dict()) == before
-    assert [m.training for m in problem.model.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), state)
-    named.same_keys(named.weights(problem.model), mask)
+def test_given_model_data_and_global_state_are_left_as_found(name):
+    assert result(name).after == result(name).before
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_mask_fits_the_model(name):
+    mask = result(name).mask
+    named.same_keys(named.weights(conv_problem().model), mask)
     assert all(m.dtype == torch.bool for m in mask.values())
-    assert named.density(mask) < 1
+    assert 0 < named.density(mask) < 1
 
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_same_stream_same_mask(name):
-    assert named.digest(pruned(name, seed=3)) == named.digest(pruned(name, seed=3))
+    assert named.digest(pruned(name)) == named.digest(result(name).mask)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
@@ -76,17 +102,23 @@ def test_counts_are_those_of_a_given_mask(name):
     problem = conv_problem()
     for level in ("global", "layer"):
         pruner = registry.find("pruners", name, sparsity=0.7, level=level)
-        first = pruned(name)
-        counts = pruner.counts_of(problem.model, first)
+        counts = pruner.counts_of(problem.model, result(name).mask)
         assert pruner.counts_of(problem.model, pruned(name, 0.2, counts=counts)) == counts
 
 
 @pytest.mark.parametrize("name", PRUNERS)
+def test_a_mask_meets_its_own_sparsity_and_no_higher_one(name):
+    problem, mask = conv_problem(), result(name).mask
+    assert registry.find("pruners", name, sparsity=0.5).is_met(problem.model, mask)
+    assert not registry.find("pruners", name, sparsity=0.7).is_met(problem.model, mask)
+
+
+@pytest.mark.parametrize("name", PRUNERS)
 def test_nothing_outside_an_earlier_mask_comes_back(name):
-    first = pruned(name, 0.4)
-    second = pruned(name, 0.6, within=first)
+    first = result(name).mask
+    second = pruned(name, 0.7, within=first)
     assert named.live(second) < named.live(first)
-    assert not any(bool((second[n] & ~first[n]).any()) for n in first)
+    assert not outside(second, first)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
