@@ -1,0 +1,226 @@
+"""A test file lies where its source file lies, and tests know the public names alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SOURCE = TESTS.parent / "src" / "lacunar"
+
+ELSEWHERE = ("rules", "contracts", "benchmarks")
+"""Folders of tests that are of no one file."""
+
+END_TO_END = {
+    "test_init.py",
+    "cli/test_bad_input.py",
+    "cli/test_bring_your_own.py",
+    "cli/test_interruption.py",
+    "cli/test_pages.py",
+    "lab/test_benchmarks.py",
+}
+"""Tests of many files at once, as a user meets them."""
+
+WAITING: set[str] = {
+    "auditing/evaluator.py",
+    "auditing/trial.py",
+    "cli/check.py",
+    "cli/compact.py",
+    "cli/datasets.py",
+    "cli/demo.py",
+    "cli/doctor.py",
+    "cli/methods.py",
+    "cli/metrics.py",
+    "cli/report.py",
+    "cli/run.py",
+    "cli/unlearn.py",
+    "core/files.py",
+    "core/measurement.py",
+    "data/batches.py",
+    "data/data_set.py",
+    "data/ids.py",
+    "data/pairing.py",
+    "datasets/adult.py",
+    "datasets/cifar10.py",
+    "datasets/digits.py",
+    "datasets/enron.py",
+    "datasets/fashion_mnist.py",
+    "datasets/pima.py",
+    "datasets/sms.py",
+    "datasets/synthetic.py",
+    "evaluators/distances/loss_gap.py",
+    "evaluators/edits/accuracy_restored.py",
+    "evaluators/edits/gradient_residual.py",
+    "evaluators/edits/poison_fit.py",
+    "evaluators/traces/relearn_speed.py",
+    "importance/fisher_diagonal.py",
+    "importance/forget_newton.py",
+    "importance/ggn_diagonal.py",
+    "importance/hessian_diagonal.py",
+    "importance/hutchinson.py",
+    "importance/magnitude.py",
+    "importance/mc_fisher.py",
+    "importance/random.py",
+    "importance/saliency.py",
+    "importance/taylor.py",
+    "jobs/check.py",
+    "jobs/demo.py",
+    "jobs/prune.py",
+    "jobs/select.py",
+    "jobs/words.py",
+    "lab/prepared_case.py",
+    "lab/progress.py",
+    "lab/worker.py",
+    "machine/device.py",
+    "machine/doctor.py",
+    "machine/meter.py",
+    "machine/precision.py",
+    "methods/controls/do_nothing.py",
+    "methods/controls/random_weights.py",
+    "models/logistic.py",
+    "models/mlp.py",
+    "models/resnet.py",
+    "models/small_cnn.py",
+    "models/vgg16_bn.py",
+    "report/evidence.py",
+    "scenarios/bad_features.py",
+    "scenarios/canary.py",
+    "scenarios/ids.py",
+    "scenarios/part_of_class.py",
+    "scenarios/random_subset.py",
+    "scenarios/whole_class.py",
+    "scenarios/wrong_labels.py",
+    "sparsity/channels/channel.py",
+    "sparsity/channels/cut.py",
+    "sparsity/channels/dependency.py",
+    "sparsity/channels/tracing.py",
+    "sparsity/pruner.py",
+    "training/architecture.py",
+    "training/checkpoint.py",
+    "training/limits.py",
+    "training/log.py",
+    "training/settings.py",
+    "training/watch.py",
+    "unlearning/exact.py",
+    "unlearning/method.py",
+    "unlearning/scenario.py",
+}
+"""Source files that have no test file yet."""
+
+TO_BE_SPLIT = {
+    "datasets/test_embedded.py",
+    "datasets/test_local_files.py",
+    "datasets/test_tables.py",
+    "evaluators/edits/test_edits.py",
+    "importance/test_scores.py",
+    "models/test_models.py",
+    "report/test_report.py",
+    "scenarios/test_edited.py",
+    "scenarios/test_scenarios.py",
+    "sparsity/channels/test_channels.py",
+}
+"""Tests of several files that are to become tests of one each."""
+
+STILL_PRIVATE = {
+    "training/test_loop.py",
+    "sparsity/test_compact.py",
+    "lab/test_pool.py",
+    "datasets/test_embedded.py",
+    "methods/relabelling/test_random_label.py",
+    "curvature/test_loss_curvature.py",
+    "evaluators/traces/test_exposure.py",
+    "evaluators/utility/test_class_profile.py",
+}
+"""Tests that know a private name, which is to change."""
+
+PRIVATE = {
+    str(path.relative_to(SOURCE).with_name(f"test{path.name}")): ".".join(
+        ("lacunar", *path.relative_to(SOURCE).with_suffix("").parts)
+    )
+    for path in SOURCE.rglob("_[a-z]*.py")
+}
+"""Test files that a file whose name begins with an underscore may have, which may import it."""
+
+PATCHING = ("setattr", "delattr", "patch", "object", "delitem", "setitem")
+TEST_FILES = sorted(TESTS.rglob("test_*.py"))
+PUBLIC = {str(p.relative_to(SOURCE)) for p in SOURCE.rglob("*.py") if not p.name.startswith("_")}
+
+
+def below(path: Path) -> str:
+    """The path of a test file below ``tests``."""
+    return str(path.relative_to(TESTS))
+
+
+def mirrored(source: str) -> str:
+    """Where the test file of a source file lies, below ``tests``."""
+    path = Path(source)
+    return str(path.with_name(f"test_{path.name}"))
+
+
+def is_private(dotted: str) -> bool:
+    """Whether a part of a dotted name begins with one underscore."""
+    return any(part.startswith("_") and not part.startswith("__") for part in dotted.split("."))
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """The private names of the package that a test imports, and those of anything that it patches."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lacunar":
+            yield from (name for a in node.names if is_private(name := f"{node.module}.{a.name}"))
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("lacunar.") and is_private(a.name))
+        elif isinstance(node, ast.Call):
+            yield from patched(node)
+
+
+def patched(call: ast.Call) -> Iterator[str]:
+    """The private names among the words that a call of a patching function is given."""
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if called in PATCHING:
+        words = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        yield from (word for word in words if is_private(word))
+
+
+def test_every_public_file_has_a_test_file():
+    missing = {s for s in PUBLIC if not (TESTS / mirrored(s)).is_file()}
+    assert sorted(missing - WAITING) == []
+
+
+def test_no_file_waits_that_has_a_test_file_or_is_gone():
+    assert sorted(s for s in WAITING if s not in PUBLIC or (TESTS / mirrored(s)).is_file()) == []
+
+
+def test_every_test_file_is_of_a_source_file():
+    mirrors = {mirrored(s) for s in PUBLIC} | PRIVATE.keys() | END_TO_END
+    found = {below(p) for p in TEST_FILES if p.relative_to(TESTS).parts[0] not in ELSEWHERE}
+    assert sorted(found - mirrors - TO_BE_SPLIT) == []
+    assert sorted((END_TO_END | TO_BE_SPLIT) - found) == []
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=below)
+def test_no_private_name_is_imported_or_patched(path):
+    own = PRIVATE.get(below(path), "no such file")
+    known = [n for n in private_names(ast.parse(path.read_text(encoding="utf-8"))) if is_private(n.replace(own, ""))]
+    assert bool(known) == (below(path) in STILL_PRIVATE), known
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from lacunar.core.files import _umask", ["lacunar.core.files._umask"]),
+        ("from lacunar.datasets import _files", ["lacunar.datasets._files"]),
+        ("from lacunar.datasets._files import roots", ["lacunar.datasets._files.roots"]),
+        ("import lacunar.datasets._files", ["lacunar.datasets._files"]),
+        ("monkeypatch.setattr(cli, '_run', None)", ["_run"]),
+        ("monkeypatch.setattr('lacunar.cli._verb.run', None)", ["lacunar.cli._verb.run"]),
+        ("mock.patch.object(cli, '_run')", ["_run"]),
+        ("patch('lacunar.cli._run')", ["lacunar.cli._run"]),
+        ("from lacunar import __version__", []),
+        ("from torch._C import _x; monkeypatch.setattr(np, 'load', None); print('_x')", []),
+    ],
+)
+def test_a_private_name_would_be_seen(line, found):
+    assert list(private_names(ast.parse(line))) == found
