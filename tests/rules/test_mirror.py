@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 SOURCE = TESTS.parent / "src" / "lacunar"
 
-ELSEWHERE = ("rules", "contracts", "benchmarks")
+ELSEWHERE = ("rules", "contracts", "benchmarks", "docs")
 """Folders of tests that are of no one file."""
 
 END_TO_END = {
