@@ -1,12 +1,18 @@
 import dataclasses
+import json
 from importlib.metadata import EntryPoint
 from typing import ClassVar
 
 import pytest
 
-from lacunar.catalog import registry
+from lacunar.catalog import documentation, registry
 from lacunar.core.errors import BadInput
+from lacunar.importance.hutchinson import Hutchinson
+from lacunar.importance.magnitude import Magnitude
 from lacunar.methods.fine_tuning.fine_tune import FineTune
+from lacunar.pruners.snip import Snip
+from lacunar.sparsity.pruner import Pruner
+from lacunar.sparsity.score import Score
 from lacunar.unlearning.method import Method
 
 
@@ -23,11 +29,25 @@ class TwiceOver(Method):
         return model
 
 
+@dataclasses.dataclass(frozen=True)
+class OneByOne(Method):
+    """A third party's method that holds several plug-ins of each kind."""
+
+    paper: ClassVar[str] = "none"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    methods: tuple[Method, ...] = (FineTune(epochs=2), FineTune())
+    scores: tuple[Score, ...] | None = None
+    pruner: Pruner | tuple[Pruner, ...] = ()
+
+    def unlearn(self, model, problem):
+        return model
+
+
 @pytest.fixture
 def third_party(monkeypatch):
-    entry = EntryPoint("twice_over", f"{__name__}:TwiceOver", "lacunar.methods")
-    wrong = EntryPoint("wrong", f"{__name__}:EntryPoint", "lacunar.methods")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry, wrong] if group == "lacunar.methods" else [])
+    named = {"twice_over": "TwiceOver", "one_by_one": "OneByOne", "wrong": "EntryPoint"}
+    entries = [EntryPoint(name, f"{__name__}:{cls}", "lacunar.methods") for name, cls in named.items()]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == "lacunar.methods" else [])
 
 
 def test_files_are_the_registry():
@@ -93,6 +113,74 @@ def test_third_parties_join_by_entry_point(third_party):
     assert registry.from_spec("methods", made.spec()) == made
     with pytest.raises(BadInput, match="is not a plug-in class"):
         registry.find("methods", "wrong")
+
+
+MAGNITUDE, SNIP = Magnitude(), Snip(per_class=3, scope=("a*", "b"))
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (OneByOne(), "one_by_one"),
+        (OneByOne((FineTune(epochs=1),)), "one_by_one:methods=[fine_tune(epochs=1)]"),
+        (
+            OneByOne((FineTune(epochs=1), TwiceOver(FineTune(lr=0.5), (1, 2)))),
+            "one_by_one:methods=[fine_tune(epochs=1),twice_over(method=fine_tune(lr=0.5),classes=[1,2])]",
+        ),
+        (OneByOne((OneByOne(()),)), "one_by_one:methods=[one_by_one(methods=[])]"),
+        (OneByOne(scores=(MAGNITUDE, Hutchinson(probes=2))), "one_by_one:scores=[magnitude(),hutchinson(probes=2)]"),
+        (OneByOne(pruner=SNIP), 'one_by_one:pruner=snip(per_class=3,scope=["a*","b"])'),
+        (OneByOne(pruner=(SNIP, Snip())), 'one_by_one:pruner=[snip(per_class=3,scope=["a*","b"]), snip()]'),
+    ],
+)
+def test_several_plug_ins_in_one_setting_come_back_from_line_and_spec(third_party, made, line):
+    assert made.line() == line.replace(", ", ",")
+    assert registry.parse("methods", line) == made
+    assert registry.from_spec("methods", json.loads(json.dumps(made.spec()))) == made
+    assert hash(made) == hash(registry.parse("methods", line))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["fine_tune:epochs=1", FineTune()],
+        (FineTune(epochs=1), {"name": "fine_tune", "settings": {}}),
+        "[fine_tune(epochs=1), fine_tune]",
+        '["fine_tune(epochs=1)", "fine_tune"]',
+    ],
+)
+def test_several_plug_ins_may_be_given_as_values_lines_and_specs(third_party, given):
+    value = registry.parse_settings(f"methods={given}")["methods"] if isinstance(given, str) else given
+    assert registry.find("methods", "one_by_one", methods=value).methods == (FineTune(epochs=1), FineTune())
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("methods=[fine_tune,fine_tun]", "^part 2 of methods of one_by_one: unknown method 'fine_tun': did you mean"),
+        ("methods=[fine_tune(epoch=3)]", "^part 1 of methods of one_by_one: unknown setting of fine_tune 'epoch'"),
+        ("methods=[fine_tune,3]", "^part 2 of methods of one_by_one: unknown method '3'"),
+        ("methods=[3]", "^part 1 of methods of one_by_one is one of methods, by its name, got 3$"),
+        ('methods=[{"settings":{}}]', '^part 1 of methods of one_by_one: a plug-in is written {"name": ...,'),
+        ("methods=fine_tune", r"^methods of one_by_one holds several methods, in brackets: methods=\[fine_tune,...\]$"),
+        ("methods=3", "^setting methods of one_by_one cannot be 3: .*tuple"),
+        ("scores=[magnitude,fine_tune]", "^part 2 of scores of one_by_one: unknown importance 'fine_tune'"),
+        ("pruner=fine_tune", "^pruner of one_by_one: unknown pruner 'fine_tune'"),
+    ],
+)
+def test_the_part_that_is_wrong_is_named(third_party, line, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        registry.parse("methods", f"one_by_one:{line}")
+
+
+def test_a_page_shows_several_plug_ins_by_their_lines(third_party):
+    settings = documentation.page("methods", "one_by_one")["settings"]
+    assert settings["methods"]["default"] == ("fine_tune:epochs=2", "fine_tune")
+
+
+def test_a_plug_in_of_another_kind_is_refused(third_party):
+    with pytest.raises(BadInput, match=r"^method of twice_over is one of methods, by its name, got magnitude\(\)$"):
+        registry.find("methods", "twice_over", method=MAGNITUDE)
 
 
 def test_settings_must_be_plain():

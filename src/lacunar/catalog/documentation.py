@@ -108,7 +108,13 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     if made is dataclasses.MISSING:
         return None
-    return made.line() if isinstance(made, Plugin) else made
+    if isinstance(made, Plugin):
+        return made.line()
+    return tuple(_held(part) for part in made) if isinstance(made, tuple) else made
+
+
+def _held(part: Any) -> Any:
+    return part.line() if isinstance(part, Plugin) else part
 
 
 def _referred(role: re.Match[str]) -> str:

@@ -113,12 +113,15 @@ def _settings_of(plugin: Plugin) -> list[dataclasses.Field[Any]]:
 
 def _changed(plugin: Plugin) -> str:
     values = {f.name: (getattr(plugin, f.name), f.default) for f in _settings_of(plugin)}
-    return ",".join(f"{name}={_word(value)}" for name, (value, default) in values.items() if value != default)
+    return ",".join(f"{name}={word(value)}" for name, (value, default) in values.items() if value != default)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A setting as a line has it: a plug-in as ``name(setting=value)``, several in brackets; else JSON or a word."""
     if isinstance(value, Plugin):
         return f"{value.name()}({_changed(value)})"
+    if isinstance(value, tuple) and any(isinstance(part, Plugin) for part in value):
+        return f"[{','.join(map(word, value))}]"
     bare = isinstance(value, str) and not re.fullmatch(r"[\d.+-].*|true|false|null|NaN|Infinity", value)
     return str(value) if bare else json.dumps(_plain(value), separators=(",", ":"))
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from lacunar.catalog.plugin import Plugin
+from lacunar.catalog.plugin import Plugin, word
 from lacunar.core.errors import BadInput, unknown
 
 T = TypeVar("T")
@@ -117,14 +117,23 @@ def filled(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
 
 
 def from_spec(kind: str, spec: Mapping[str, Any]) -> Any:
-    """The inverse of :meth:`Plugin.spec`."""
+    """The inverse of :meth:`Plugin.spec`.
+
+    Raises:
+        BadInput: no name, or as :func:`find`.
+    """
+    if not isinstance(spec.get("name"), str):
+        raise BadInput(
+            f'a plug-in is written {{"name": ..., "settings": {{...}}}}, got {json.dumps(spec, default=str)}'
+        )
     return find(kind, spec["name"], **spec.get("settings", {}))
 
 
 def parse(kind: str, text: str) -> Any:
     """A plug-in from one line: ``name`` or ``name:setting=value,...``; values are JSON or bare words.
 
-    A plug-in inside a plug-in is written with parentheses: ``prune_first:method=fine_tune(epochs=3)``.
+    A plug-in inside a plug-in is written with parentheses, several in brackets:
+    ``prune_first:method=fine_tune(epochs=3)``, ``NAME:methods=[fine_tune(epochs=3),grad_ascent]``.
 
     >>> parse("methods", "fine_tune:epochs=3,lr=0.02").lr
     0.02
@@ -176,26 +185,55 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _held_kind(hint: Any) -> str | None:
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    for option in options:
-        if isinstance(option, type) and issubclass(option, Plugin):
-            return option.kind
-    return None
+def _held_kinds(hint: Any) -> tuple[str | None, str | None]:
+    """The kinds of plug-ins that a setting of this type holds: one alone, and a tuple of any length."""
+    one = many = None
+    for option in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if get_origin(option) is tuple and get_args(option)[1:] == (Ellipsis,):
+            many = _kind_of(get_args(option)[0]) or many
+        one = _kind_of(option) or one
+    return one, many
+
+
+def _kind_of(hint: Any) -> str | None:
+    return hint.kind if isinstance(hint, type) and issubclass(hint, Plugin) else None
 
 
 def _coerce(name: str, key: str, hint: Any, value: Any) -> Any:
-    kind = _held_kind(hint)
-    if kind is not None and isinstance(value, str):
-        return parse(kind, value)
-    if kind is not None and isinstance(value, Mapping):
-        return from_spec(kind, value)
+    one, many = _held_kinds(hint)
+    if many is not None and isinstance(parts := _listed(value), (list, tuple)):
+        return tuple(_made(many, f"part {i} of {key} of {name}", part) for i, part in enumerate(parts, 1))
+    if one is not None and isinstance(value, (str, Mapping, Plugin)):
+        return _made(one, f"{key} of {name}", value)
+    if many is not None and isinstance(value, (str, Mapping, Plugin)):
+        raise BadInput(f"{key} of {name} holds several {many}, in brackets: {key}=[{word(value)},...]")
     if isinstance(value, Plugin):
         return value
     try:
         # A plug-in type is no type of pydantic's: it only checks that the value is one, or None where that is allowed.
-        adapter = TypeAdapter(hint) if kind is None else TypeAdapter(hint, config={"arbitrary_types_allowed": True})
+        held = one is not None or many is not None
+        adapter = TypeAdapter(hint, config={"arbitrary_types_allowed": True}) if held else TypeAdapter(hint)
         return adapter.validate_python(value)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
         raise BadInput(f"setting {key} of {name} cannot be {value!r}: {why}") from error
+
+
+def _listed(value: Any) -> Any:
+    """The parts of ``[a(b=1),c]``, which is no JSON."""
+    in_brackets = isinstance(value, str) and value.startswith("[") and value.endswith("]")
+    return [part.strip() for part in _split(value[1:-1])] if in_brackets else value
+
+
+def _made(kind: str, where: str, value: Any) -> Plugin:
+    """The plug-in that a setting is given as: itself, its line or its spec; errors begin with ``where``."""
+    if isinstance(value, Plugin) and value.kind == kind:
+        return value
+    try:
+        if isinstance(value, str):
+            return parse(kind, value)  # type: ignore[no-any-return]
+        if isinstance(value, Mapping):
+            return from_spec(kind, value)  # type: ignore[no-any-return]
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
+    raise BadInput(f"{where} is one of {kind}, by its name, got {word(value)}")
