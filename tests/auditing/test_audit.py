@@ -62,7 +62,7 @@ def oracles_of(world, ids, first=0, k=3):
 
 def test_doing_nothing_fails(nothing):
     assert (nothing.verdict, nothing.tier, nothing.exit_code) == ("fail", 1, 3)
-    did = items(nothing)["residue_did"]
+    did = items(nothing)["clipped_did"]
     assert (did.verdict, did.code, did.mandatory) == ("fail", "RESIDUE", True)
     assert did.rho == pytest.approx(1.0) and did.p < 1e-4
     assert "100 % of the trace" in nothing.reason and nothing.settles == ""
@@ -71,7 +71,7 @@ def test_doing_nothing_fails(nothing):
 
 def test_retraining_passes(retrained):
     assert (retrained.verdict, retrained.exit_code) == ("pass", 0), retrained.reason
-    did = items(retrained)["residue_did"]
+    did = items(retrained)["clipped_did"]
     assert did.verdict == "pass" and -0.5 < did.rho_low < did.rho_high < 0.5
     assert items(retrained)["ta"].verdict == items(retrained)["ra"].verdict == "pass"
     assert items(retrained)["auc_forget_vs_control"].value < 0.1, "like the oracles, nowhere near one half, and fine"
@@ -98,7 +98,7 @@ def test_without_oracles_it_never_passes(digits):
     for method in ("do_nothing", "random_weights"):
         found = audit(outcome_of(digits, method), digits.test, oracles=0)
         assert (found.verdict, found.tier, found.exit_code) == ("inconclusive", 0, 4)
-        assert items(found)["residue_did"].code == "NO_ORACLE" and found.controls == ()
+        assert items(found)["residue_mean"].code == "NO_ORACLE" and found.controls == ()
         assert "no retrained model" in found.reason and "At least 3" in found.settles
 
 
@@ -118,7 +118,7 @@ def test_a_request_that_leaves_no_trace_is_undecidable(short):
     ids = torch.arange(100, 112)
     found = audit(outcome_of(short, "do_nothing", ids), short.test, oracles=oracles_of(short, ids))
     assert found.verdict == "inconclusive"
-    did = items(found)["residue_did"]
+    did = items(found)["clipped_did"]
     assert did.code == "NO_POWER" and not next(c for c in found.controls if c.name == "original").ok
     assert "Not even the original" in found.reason and found.settles
 
@@ -130,8 +130,10 @@ def test_a_forgotten_class_is_judged_by_the_oracles_alone(short):
     found = audit(outcome, short.test, oracles=oracles)
     table = items(found)
     assert found.asked["forgotten_classes"] == [3]
-    assert table["residue_mean"].mandatory and table["residue_mean"].verdict == "fail"
-    for name in ("residue_did", "auc_forget_vs_control"):
+    for name in ("clipped_mean", "log_rms_z", "profile_kl", "cka_to_oracles"):
+        assert table[name].mandatory
+    assert table["clipped_mean"].verdict == "fail"
+    for name in ("clipped_did", "auc_forget_vs_control"):
         assert table[name].value is None and "class 3 disappears" in table[name].reason and not table[name].mandatory
     assert "left out: forgotten class 3" in table["ta"].reason
     assert found.curves["roc"] == {}

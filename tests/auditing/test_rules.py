@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lacunar.auditing.comparison import Row
-from lacunar.auditing.rules import Rule, compared, decide, judged, oracles_needed, overall
+from lacunar.auditing.rules import Rule, against_procedure, compared, decide, judged, oracles_needed, overall
 from lacunar.core import stats
 from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measure, Measurement
@@ -19,14 +19,15 @@ RULE = Rule()
 ORACLES = (-0.9, 0.2, 0.4, -0.5, 0.8)
 
 
-def row(value, original=20.0, oracles=ORACLES, procedure=None, name="residue_did", unit="", n=60):
+def row(value, original=20.0, oracles=ORACLES, procedure=None, name="clipped_did", unit="", n=60):
     through = oracles[:3] if procedure is None else procedure
     return Row(Measurement(name, value, n=n, unit=unit), original, tuple(oracles), tuple(through))
 
 
-def verdict(*args, rule=RULE, **kwargs):
+def verdict(*args, rule=RULE, agree=False, **kwargs):
     item = compared(row(*args, **kwargs), rule)
-    return decide(item, item.p, rule)[:2]
+    through = against_procedure(item, rule)
+    return decide(item, item.p, rule, None if through is None else through.p, agree=agree)[:2]
 
 
 def test_each_outcome():
@@ -45,7 +46,46 @@ def test_a_verdict_speaks_of_a_number_by_its_noun_or_else_by_its_name():
     item = compared(replace(row(20.0), measure=measure), RULE)
     assert (item.formula, item.plain, item.noun) == (str(measure), "How sure it is", "confidence")
     assert decide(item, item.p, RULE)[2].startswith("confidence still shows")
-    assert decide(replace(item, noun=""), item.p, RULE)[2].startswith("residue_did still shows")
+    assert decide(replace(item, noun=""), item.p, RULE)[2].startswith("clipped_did still shows")
+
+
+def test_a_method_that_moves_other_models_is_no_doubt_where_single_examples_agree():
+    assert verdict(0.3, procedure=(-9.0, -9.5, -8.8), agree=True) == ("pass", "")
+    assert verdict(6.0, procedure=(5.5, 6.5, 6.1), agree=True) == ("inconclusive", "CONFOUNDED")
+
+
+def test_a_residual_fraction_is_told_as_what_it_is():
+    def told(value):
+        item = compared(row(value), RULE)
+        return decide(item, item.p, RULE)
+
+    assert "has moved away from retraining, beyond the original itself" in told(30.0)[2]
+    assert "shows 75 % of the trace" in told(15.0)[2]
+    assert told(-6.0)[:2] == ("fail", "RESIDUE"), "a little below retrained models is no over-forgetting"
+    assert told(-12.0)[:2] == ("fail", "OVER_FORGOTTEN")
+
+
+@pytest.mark.parametrize(("name", "side"), [("log_rms_z", 1), ("profile_kl", 1), ("cka_to_oracles", -1)])
+def test_some_statistics_differ_to_one_side_only(name, side):
+    def p(value):
+        return compared(row(value, original=20.0 * side, name=name), RULE).p
+
+    both = stats.prediction(3.0, ORACLES).p
+    assert p(3.0 * side) == pytest.approx(stats.prediction(3.0 * side, ORACLES).p / 2)
+    assert p(-3.0 * side) > 0.5 > both
+    item = compared(row(-8.0 * side, original=20.0 * side, name=name), RULE)
+    assert decide(item, item.p, RULE)[0] == "pass", "nearer to the mean of the oracles than they are is no trace"
+
+
+def test_the_procedure_side_is_corrected_as_well():
+    through = (0.9, 1.6, 1.2)
+    one = compared(row(-1.0, procedure=through), RULE)
+    weak = against_procedure(one, RULE)
+    assert 0.05 / 3 < weak.p < 0.05
+    others = [compared(row(0.2, name=name, procedure=ORACLES[:3]), RULE) for name in ("clipped_mean", "log_rms_z")]
+    alone = judged([one], ["clipped_did"], [], RULE)[0][0]
+    together = judged([one, *others], ["clipped_did", "clipped_mean", "log_rms_z"], [], RULE)[0][0]
+    assert (alone.code, together.code) == ("MASKED", "")
 
 
 def test_oracles_that_reject_each_other_prove_nothing():
@@ -99,17 +139,18 @@ def test_no_residual_fraction_where_the_original_is_not_detected():
 def test_a_value_that_an_oracle_lacks_is_not_compared():
     item = compared(row(1.0, oracles=(0.0, 1.0, 2.0, None)), RULE)
     assert item.p is None and item.k == 3
-    assert judged([item], ["residue_did"], [], RULE)[0][0].code == "FAILED"
+    assert judged([item], ["clipped_did"], [], RULE)[0][0].code == "FAILED"
 
 
-def test_utility_fails_below_and_never_above():
+def test_utility_fails_below_and_doubts_what_lies_far_above():
     def utility(value, oracles=(95.0, 95.5, 94.8, 95.2, 95.1)):
         item = compared(row(value, oracles=oracles, original=95.0, name="ta", unit="%", n=500), RULE)
         return judged([item], [], ["ta"], RULE)[0][0]
 
     assert (utility(80.0).verdict, utility(80.0).code) == ("fail", "UTILITY")
-    assert "80.0 %, below what retrained models have (95.1 % on average)" in utility(80.0).reason
-    assert utility(94.9).verdict == utility(100.0).verdict == "pass"
+    assert "is 80.0 %, retrained models have 95.1 % on average, surely more" in utility(80.0).reason
+    assert utility(94.9).verdict == utility(95.4).verdict == "pass"
+    assert (utility(100.0).verdict, utility(100.0).code) == ("inconclusive", "CONTROL_BROKEN")
     equal = (100.0,) * 5
     assert utility(99.8, equal).verdict == "pass", "one example of 500 is the grain of the scale"
     assert utility(98.0, equal).verdict == "fail"
@@ -118,8 +159,8 @@ def test_utility_fails_below_and_never_above():
 def test_holm_runs_over_the_mandatory_items_only():
     items = [compared(r, RULE) for r in (row(2.1), row(0.0, name="ta"), row(0.0, name="ra"), row(9.0, name="ua"))]
     assert 0.05 / 3 < items[0].p < 0.05
-    alone = judged(items, ["residue_did"], [], RULE)[0][0]
-    together = judged(items, ["residue_did"], ["ta", "ra"], RULE)[0]
+    alone = judged(items, ["clipped_did"], [], RULE)[0][0]
+    together = judged(items, ["clipped_did"], ["ta", "ra"], RULE)[0]
     assert alone.verdict == "fail"
     assert together[0].verdict != "fail"
     assert together[3].verdict == "information" and "unlike the oracles" in together[3].reason
@@ -128,20 +169,20 @@ def test_holm_runs_over_the_mandatory_items_only():
 
 def test_without_oracles_nothing_is_decided():
     item = compared(row(1.0, oracles=(), procedure=()), RULE)
-    found, controls = judged([item], ["residue_did"], [], RULE)
+    found, controls = judged([item], ["clipped_did"], [], RULE)
     assert (found[0].verdict, found[0].code, found[0].tier) == ("inconclusive", "NO_ORACLE", 0)
     assert controls == [] and overall(found)[0] == "inconclusive"
 
 
 def test_controls_are_reported():
     item = compared(row(0.1), RULE)
-    original, oracle = judged([item], ["residue_did"], [], RULE)[1]
+    original, oracle = judged([item], ["clipped_did"], [], RULE)[1]
     assert original.ok and original.observed.startswith("rejected")
     assert oracle.ok and oracle.observed == "5 of 5 spared"
 
 
 def test_overall():
-    good, bad = Item("residue_did", "pass", "", "fine", True), Item("ta", "fail", "UTILITY", "broken", True)
+    good, bad = Item("clipped_did", "pass", "", "fine", True), Item("ta", "fail", "UTILITY", "broken", True)
     worse, unknown = Item("x", "fail", "RESIDUE", "trace", True), Item("y", "inconclusive", "NO_POWER", "weak", True)
     aside = Item("ua", "information")
     assert overall([good, aside]) == ("pass", "fine", None)
@@ -149,6 +190,33 @@ def test_overall():
     assert overall([good, unknown, aside]) == ("inconclusive", "weak", unknown)
     assert overall([bad, unknown])[0] == "fail"
     assert overall([aside])[0] == "inconclusive", "nothing to rest on is no pass"
+
+
+def test_a_wrong_recipe_voids_every_comparison():
+    void = Item("recipe", "inconclusive", "RECIPE_MISMATCH", "not this recipe", True)
+    trace = Item("clipped_did", "fail", "RESIDUE", "trace", True)
+    assert overall([trace, void])[:2] == ("inconclusive", "not this recipe")
+    moved = Item("where_kept", "fail", "INVARIANT", "moved", True)
+    assert overall([trace, void, moved])[0] == "fail", "what needs no oracle still fails"
+
+
+def test_one_average_with_power_suffices_and_single_examples_must_have_been_seen():
+    good = Item("clipped_did", "pass", "", "fine", True)
+    for name in ("auc_forget_vs_control", "cka_to_oracles", "profile_kl"):
+        for code in ("NO_POWER", "TOO_FEW"):
+            assert overall([good, Item(name, "inconclusive", code, "weak", True)])[0] == "pass"
+    assert overall([good, Item("log_rms_z", "inconclusive", "TOO_FEW", "weak", True)])[0] == "pass"
+    assert overall([good, Item("log_rms_z", "inconclusive", "NO_POWER", "weak", True)])[0] == "inconclusive"
+    assert overall([Item("clipped_did", "inconclusive", "NO_POWER", "weak", True)])[0] == "inconclusive"
+    assert overall([good, Item("ta", "inconclusive", "UTILITY_OPEN", "open", True)])[:2] == ("inconclusive", "open")
+
+
+def test_the_tolerated_loss_may_only_be_tightened():
+    assert Rule(worse={"ta": 1.0, "ra": 0.5}).worse["ta"] == 1.0
+    with pytest.raises(BadInput, match="may only be tightened"):
+        Rule(worse={"ta": 3.0})
+    with pytest.raises(BadInput, match=r"ra in \(0, 1\], ta in \(0, 2\]"):
+        Rule(worse={"ua": 1.0})
 
 
 def test_how_many_oracles_would_settle_it():

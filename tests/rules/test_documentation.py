@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from docs import make_map, make_reference
 
+from docs import make_map, make_reference
 from tests.rules.test_layers import TABLE
 
 DOCS = make_reference.HERE

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from lacunar import report
-from lacunar.auditing import facts
+from lacunar.auditing import facts, mandatory
 from lacunar.auditing.checks import copies, given_oracles, invariants, trial_of
 from lacunar.auditing.comparison import (
     Panel,
@@ -26,7 +26,7 @@ from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.oracles import train_oracles
 from lacunar.auditing.plot_data import curves
 from lacunar.auditing.rules import Rule, compared, judged, overall
-from lacunar.auditing.trial import Trial
+from lacunar.auditing.self_checks import self_checks
 from lacunar.catalog import registry
 from lacunar.core.errors import BadInput
 from lacunar.core.measurement import Measurement
@@ -37,8 +37,8 @@ from lacunar.training.watch import Watch, Watches
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
 
-UTILITY = ("ra", "ta")
 COMPARED = ("accuracy", "mia", "legacy_mia", "weight_distance")
+BESIDE_ORACLES = ("clipped_margin", "per_example_z", "class_profile", "representation")
 """The default judges whose numbers are compared with those of oracles, beside ``residue``."""
 
 
@@ -75,10 +75,12 @@ def audit(
 ) -> Audit:
     """Compare an unlearned model with retrained ones and say pass, fail or inconclusive.
 
-    Tier 0 (no oracle) can fail a model but never pass it. Tier 1 passes when utility lies where retrained models have
-    it and the statistics of the evaluator ``residue`` cannot be told from theirs, although the
-    original's can, and leave a residual fraction surely below ``rho_star``. ``residue_did`` is mandatory, and
-    ``residue_weighted`` where ``weights`` are given; where a class is forgotten or no control exists, ``residue_mean``.
+    Tier 0 (no oracle) can fail a model but never pass it. Tier 1 passes when no mandatory statistic can be told from
+    those of retrained models, although the original's can, and one average leaves a residual fraction surely below
+    ``rho_star``; when utility is surely not worse by more than is tolerated; and when the original fits retained data
+    as models of the recipe do. Mandatory are the clipped difference in differences and the AUC against class-matched
+    controls, single examples (``log_rms_z``), ``residue_weighted`` where ``weights`` are given, and where a class is
+    forgotten the mean, the profile of classes and the representation.
 
     Args:
         outcome: what a method left.
@@ -149,17 +151,18 @@ def _evidence(
 ) -> tuple[list[Item], list[Control], list[Measurement]]:
     """Every number of every model, with verdicts on those that count; numbers of one model alone, and what failed."""
     oracles = bool(panel.oracles)
-    judges = [registry.parse("evaluators", line) for line in (*COMPARED, *["class_profile"] * oracles)]
+    judges = [registry.parse("evaluators", line) for line in (*COMPARED, *BESIDE_ORACLES * oracles)]
     compare = [judges[0], residue, *judges[1:]]
     table, failed = rows(panel, [*compare, *(e for e in extra if comparable(e))])
     first_of_its_name = {row.name: row for row in reversed(table)}
     measured = [compared(row, rule) for row in table if row is first_of_its_name[row.name]]
-    utility = _utility(panel.unlearned)
-    found = [*_missing(measured, utility), *measured]
-    items, controls = judged(found, _residues(measured, panel.unlearned), utility, rule)
+    traces, utility = mandatory.traces(measured, panel.unlearned), mandatory.utility(panel.unlearned)
+    items, controls = judged([*_missing(measured, (*traces, *utility)), *measured], traces, utility, rule)
+    checks, checked = self_checks(panel, rule.alpha)
     cost = registry.find("evaluators", "cost", retrain_seconds=statistics.median(seconds) if seconds else None)
     alone = [cost, *[registry.parse("evaluators", "gap")] * oracles]
-    return items, controls, [*single(panel, [*alone, *(e for e in extra if not comparable(e))]), *failed]
+    said = single(panel, [*alone, *(e for e in extra if not comparable(e))])
+    return [*checks, *items], [*checked, *controls], [*said, *failed]
 
 
 def _procedures(asked: int, k: int) -> int:
@@ -168,26 +171,11 @@ def _procedures(asked: int, k: int) -> int:
     return min(asked, k)
 
 
-def _residues(items: Sequence[Item], trial: Trial) -> list[str]:
-    """The names of the statistics that the verdict rests on."""
-    value = {item.name: item.value for item in items}
-    controlled = value.get("residue_did") is not None
-    names = ["residue_did"] if controlled else []
-    if trial.forgotten_classes or not controlled:
-        names.append("residue_mean")
-    return names + ["residue_weighted"] * ("residue_weighted" in value)
-
-
-def _utility(trial: Trial) -> tuple[str, ...]:
-    # An edit of every row retains none as it was; accuracy on no rows cannot be demanded.
-    return UTILITY if len(trial.outcome.problem.retain) else tuple(name for name in UTILITY if name != "ra")
-
-
-def _missing(items: Sequence[Item], utility: Sequence[str]) -> list[Item]:
+def _missing(items: Sequence[Item], wanted: Sequence[str]) -> list[Item]:
     """Items for mandatory statistics whose evaluator failed, so that no verdict goes without them."""
     names = {item.name for item in items}
     reason = "its evaluator failed, see the measurements"
-    return [Item(name, reason=reason) for name in ("residue_mean", *utility) if name not in names]
+    return [Item(name, reason=reason) for name in wanted if name not in names]
 
 
 @dataclass(frozen=True)

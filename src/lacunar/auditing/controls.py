@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,14 +32,18 @@ class Matched:
     pool: dict[int, Tensor]
     note: str
 
-    def expected(self, z: Tensor) -> Tensor:
+    def expected(self, z: Tensor, of: Callable[[Tensor], Tensor] = lambda margins: margins) -> Tensor:
         """What a control of each forgotten example has: the mean margin over its pool, ``[m]`` float64.
 
-        Controls of a mislabelled example are given the same wrong label. ``z`` are the logits of the held-out examples.
+        Controls of a mislabelled example are given the same wrong label.
+
+        Args:
+            z: the logits of the held-out examples.
+            of: what is averaged, of the margins ``[n]``, e.g. clipped ones.
         """
         pairs, place = torch.unique(torch.stack([self.true, self.label]), dim=1, return_inverse=True)
         means = [
-            forward.margin(z[self.pool[int(t)]], torch.full((len(self.pool[int(t)]),), int(o))).mean()
+            of(forward.margin(z[self.pool[int(t)]], torch.full((len(self.pool[int(t)]),), int(o)))).mean()
             for t, o in pairs.T.tolist()
         ]
         return torch.stack(means)[place]

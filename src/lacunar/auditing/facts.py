@@ -166,6 +166,8 @@ def settles(verdict: str, item: Item | None, rule: Rule, seconds: Sequence[float
     return {
         "NO_ORACLE": "At least 3 models retrained without the forgotten examples (oracles=5 is the default).",
         "CONFOUNDED": "Attacks on single examples with shadow models, or a method that moves the model less.",
+        "UTILITY_OPEN": "More oracles, or more test examples.",
+        "RECIPE_MISMATCH": "The recipe by which the original was really trained.",
         "MASKED": "Attacks on single examples with shadow models.",
         "CONTROL_BROKEN": "Oracles of one and the same recipe, and held-out examples that no model was trained on.",
         "DUPLICATES": "Forgetting the copies as well.",

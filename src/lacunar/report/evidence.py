@@ -19,8 +19,8 @@ class Item:
     Attributes:
         name: of the statistic, with the evaluator's formula, reference and direction beside it.
         verdict: "pass", "fail", "inconclusive", or "information" for items that do not count towards the verdict.
-        code: why, as a word: RESIDUE, OVER_FORGOTTEN, UTILITY, INVARIANT, NO_ORACLE, NO_POWER, CONTROL_BROKEN,
-            CONFOUNDED, MASKED, TOO_FEW, DUPLICATES, FAILED, or "".
+        code: why, as a word: RESIDUE, OVER_FORGOTTEN, UTILITY, UTILITY_OPEN, INVARIANT, NO_ORACLE, NO_POWER,
+            CONTROL_BROKEN, RECIPE_MISMATCH, CONFOUNDED, MASKED, TOO_FEW, DUPLICATES, FAILED, or "".
         reason: why, as a sentence.
         mandatory: whether the overall verdict needs it.
         tier: 0 (no oracle needed) or 1.
@@ -71,7 +71,9 @@ class Control:
     """A check of the auditor itself: did it behave on a model whose truth is known?
 
     Attributes:
-        name: "original" (must be rejected) or "oracle" (each held-out oracle must not be rejected).
+        name: "original" (must be rejected), "oracle" (each held-out oracle must not be rejected), "recipe" (the
+            original must fit retained data as models of the recipe do) or "pseudo requests" (of examples that no
+            oracle saw; the oracles must be alike there).
         expected, observed: in words; ok: whether they agree.
     """
 

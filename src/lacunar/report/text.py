@@ -23,6 +23,8 @@ CODES = {
     "OVER_FORGOTTEN": "The model treats the deleted examples as stranger than any retrained model does, which betrays "
     "them as well.",
     "UTILITY": "The model has become worse at its task than retraining would have made it.",
+    "UTILITY_OPEN": "Whether the model has become worse at its task cannot be told with so few retrained models.",
+    "RECIPE_MISMATCH": "The original was not made by the stated recipe, so models retrained by it are no yardstick.",
     "INVARIANT": "Something that must hold does not: a weight moved that may not, is not finite, or parts of the data "
     "overlap.",
     "NO_ORACLE": "No retrained model was there to compare with, so the number has no target.",

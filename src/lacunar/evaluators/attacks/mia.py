@@ -55,6 +55,7 @@ class Mia(PerTrial):
             "[0, 1]",
             "match",
             plain="How well an attacker tells deleted examples from never-seen ones",
+            noun="how well the forgotten examples can be told from never-seen ones",
         ),
         "tpr_at_1_percent_fpr": Measure(
             "share of F above the φ that 1 % of C exceed",

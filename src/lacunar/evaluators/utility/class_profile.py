@@ -37,6 +37,7 @@ class ClassProfile(PerTrial):
             "[0, inf)",
             "match",
             plain="How differently the model spreads its guesses on the deleted examples",
+            noun="the spread of predictions on the forgotten examples over the classes",
         )
     }
 
