@@ -173,6 +173,16 @@ def test_the_part_that_is_wrong_is_named(third_party, line, sentence):
         registry.parse("methods", f"one_by_one:{line}")
 
 
+def test_what_a_plug_in_holds():
+    assert FineTune().held() == []
+    assert OneByOne((FineTune(), FineTune(lr=1)), (MAGNITUDE,), SNIP).held() == [
+        FineTune(),
+        FineTune(lr=1),
+        MAGNITUDE,
+        SNIP,
+    ]
+
+
 def test_a_page_shows_several_plug_ins_by_their_lines(third_party):
     settings = documentation.page("methods", "one_by_one")["settings"]
     assert settings["methods"]["default"] == ("fine_tune:epochs=2", "fine_tune")

@@ -279,6 +279,13 @@ def test_duplicates_are_told_and_go_on(folder):
     assert json.loads((folder / "r/outcome.json").read_text())["forget"]["count"] == 2
 
 
+@pytest.mark.filterwarnings("default::FutureWarning")
+def test_a_former_name_is_told_and_goes_on(folder):
+    said = call("check", {**GOOD, "--out": None, "--method": "l1_sparse", "--set": "schedule=cosine"})
+    assert said.code == 0
+    assert "note: the setting 'schedule' of l1_sparse is called 'fade' now; the former name is taken for" in said.err
+
+
 def test_a_class_that_disappears_is_told_and_goes_on(folder):
     (folder / "ids.csv").write_text("4\n")
     said = call("check", {**GOOD, "--out": None, "--data": "usercode:two_classes", "--test": None})

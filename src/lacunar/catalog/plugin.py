@@ -8,7 +8,7 @@ import math
 import re
 import types
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -23,6 +23,7 @@ class Plugin(ABC):
         kind: the shelf it belongs to.
         verb: the method whose arguments must offer what ``needs`` names, see :mod:`lacunar.catalog.needs`; "" for kinds
             that need nothing. It is checked in every class that defines the verb.
+        renamed: the name of today for each former name of a setting.
 
     Raises:
         BadInput: a word that a setting of a few words does not know, or a number that is NaN or infinite; checked
@@ -31,6 +32,7 @@ class Plugin(ABC):
 
     kind: ClassVar[str]
     verb: ClassVar[str] = ""
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -57,6 +59,11 @@ class Plugin(ABC):
     def settings(self) -> dict[str, Any]:
         """All fields as JSON values, defaults included; a plug-in held as a field becomes its own :meth:`spec`."""
         return {f.name: _plain(getattr(self, f.name)) for f in _settings_of(self)}
+
+    def held(self) -> list[Plugin]:
+        """The plug-ins among the settings, alone or several in one."""
+        values = [getattr(self, f.name) for f in _settings_of(self)]
+        return [part for v in values for part in (v if isinstance(v, tuple) else (v,)) if isinstance(part, Plugin)]
 
     def spec(self) -> dict[str, Any]:
         """Name and settings: what :func:`lacunar.catalog.registry.from_spec` turns back into an equal value."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from lacunar.catalog import renamed
 from lacunar.catalog.plugin import Plugin, word
 from lacunar.core.errors import BadInput, unknown
 
@@ -54,6 +55,11 @@ def _files(kind: str) -> dict[str, str]:
     return found
 
 
+def is_known(kind: str, name: str) -> bool:
+    """Whether a plug-in has this name, or had it."""
+    return name in names(kind) or name in renamed.PLUGINS.get(kind, {})
+
+
 def family(kind: str, name: str) -> str:
     """The folder in which a plug-in's file lies; "" for one that lies in none, or comes from elsewhere."""
     parts = _files(kind).get(name, "").split(".")
@@ -65,11 +71,12 @@ def _entries(kind: str) -> dict[str, Any]:
 
 
 def plugin_class(kind: str, name: str) -> type[Plugin]:
-    """The class of a plug-in.
+    """The class of a plug-in; a former name is taken with a sentence.
 
     Raises:
         BadInput: no plug-in of this name; the nearest match and all names are listed.
     """
+    name = renamed.plugin(kind, name)
     if name in _files(kind):
         module = importlib.import_module(_files(kind)[name])
         wanted = name.replace("_", "")
@@ -106,7 +113,7 @@ def filled(cls: type[T], name: str, settings: Mapping[str, Any]) -> T:
     hints = get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
-    for key, value in settings.items():
+    for key, value in renamed.settings(name, getattr(cls, "renamed", {}), settings).items():
         if key not in known:
             raise unknown(f"setting of {name}", key, known)
         values[key] = _coerce(name, key, hints[key], value)

@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
@@ -78,7 +79,9 @@ def _request(values: dict[str, Any]) -> Request:
 @contextmanager
 def _told(*, debug: bool) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: say(f"note: {message}")
+            yield
     except KeyboardInterrupt:
         say("interrupted; repeat the same command to go on from the last checkpoint")
         raise typer.Exit(INTERRUPTED) from None

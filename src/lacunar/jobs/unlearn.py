@@ -112,9 +112,7 @@ def _with(given: Given, name: str, method: Method) -> Given:
 
 
 def _check_descent(method: Method) -> None:
-    # A method may give `schedule` a meaning of its own; all other shared settings are those of the loop.
-    Descent.of(method, schedule="constant")
-    for value in vars(method).values():
-        for held in value if isinstance(value, tuple) else (value,):
-            if isinstance(held, Method):
-                _check_descent(held)
+    Descent.of(method)
+    for held in method.held():
+        if isinstance(held, Method):
+            _check_descent(held)

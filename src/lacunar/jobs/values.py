@@ -11,7 +11,7 @@ from torch import nn
 
 from lacunar.catalog.import_strings import imported, is_import_string
 from lacunar.catalog.plugin import Plugin
-from lacunar.catalog.registry import filled, names, parse_line, parse_settings, plugin_class
+from lacunar.catalog.registry import filled, is_known, parse_line, parse_settings, plugin_class
 from lacunar.core.errors import BadInput, LacunarError
 from lacunar.data.data_set import DataSource
 from lacunar.data.examples import Source
@@ -25,7 +25,7 @@ Normalize = tuple[tuple[float, ...], tuple[float, ...]]
 
 def is_code(kind: str, text: str) -> bool:
     """Whether ``text`` names code by an import string, and not a plug-in of the catalog."""
-    return is_import_string(text) and text.partition(":")[0] not in names(kind)
+    return is_import_string(text) and not is_known(kind, text.partition(":")[0])
 
 
 def architecture(text: str, train: Source) -> Callable[[], nn.Module]:

@@ -10,7 +10,7 @@ from lacunar.core.errors import BadInput
 from lacunar.core.weights import load_model
 from lacunar.data.examples import Examples
 from lacunar.methods.fine_tuning.fine_tune import FineTune
-from lacunar.methods.fine_tuning.l1_sparse import SCHEDULES, L1Sparse
+from lacunar.methods.fine_tuning.l1_sparse import FADES, L1Sparse
 from lacunar.training.callbacks import Callback
 from lacunar.training.recipe import Recipe
 from lacunar.training.watch import Watch
@@ -57,13 +57,13 @@ def test_equals_a_plain_loop():
     assert torch.allclose(named.flat(named.weights(ours)), named.flat(named.weights(plain)), atol=1e-6)
 
 
-@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+@pytest.mark.parametrize("fade", sorted(FADES))
 @pytest.mark.parametrize("share", [0.0, 0.25])
-def test_schedules_integrate_to_their_closed_form(schedule, share):
+def test_fades_integrate_to_their_closed_form(fade, share):
     # In public code "constant" is reachable only without a trailing share of pure fine-tuning, elsewhere not at all.
-    method = L1Sparse(gamma=2.0, schedule=schedule, finetune_share=share)
+    method = L1Sparse(gamma=2.0, fade=fade, finetune_share=share)
     total = sum(method.penalty((i + 0.5) / 4000, 0) for i in range(4000)) / 4000
-    mean = {"linear_down": 0.5, "linear_up": 0.5, "constant": 1.0, "cosine": 0.5}[schedule]
+    mean = {"linear_down": 0.5, "linear_up": 0.5, "constant": 1.0, "cosine": 0.5}[fade]
     assert total == pytest.approx(2.0 * mean * (1 - share), rel=1e-3)
     assert method.penalty(0.99, 9) == 0.0 or share == 0.0
 
@@ -103,9 +103,7 @@ def test_proximal_descent_on_a_quadratic_ends_at_the_soft_threshold():
     recipe = Recipe(lambda: nn.Linear(1, 4), loss="squared_error")
     model = nn.Linear(1, 4)
     problem = Problem.of(model, examples, [0], recipe, device="cpu")
-    method = L1Sparse(
-        epochs=300, lr=0.1, gamma=0.2, schedule="constant", solver="proximal", momentum=0.0, weight_decay=0.0
-    )
+    method = L1Sparse(epochs=300, lr=0.1, gamma=0.2, fade="constant", solver="proximal", momentum=0.0, weight_decay=0.0)
     after = method(problem).model
     assert torch.allclose(after.bias, F.softshrink(target, 0.2), atol=1e-5)
     assert (after.bias == 0).tolist() == [False, False, True, False]
@@ -167,24 +165,24 @@ def test_only_weights(digits):
     assert set(replace(method, penalize="all").penalised(problem.model)) == set(named.weights(problem.model))
 
 
-@pytest.mark.parametrize("schedule", ["linear_down", "constant"])
-def test_a_penalty_that_erases_the_net_is_noted(digits, schedule):
+@pytest.mark.parametrize("fade", ["linear_down", "constant"])
+def test_a_penalty_that_erases_the_net_is_noted(digits, fade):
     # 0.2 is the default of the public parser.
     problem = digits.problem(digits.flipped)
-    told = {g: L1Sparse(gamma=g, schedule=schedule, epochs=4, batch_size=16)(problem) for g in (1e-4, 0.2)}
+    told = {g: L1Sparse(gamma=g, fade=fade, epochs=4, batch_size=16)(problem) for g in (1e-4, 0.2)}
     assert [n for n in told[1e-4].notes if "may erase the net" in n] == []
     assert "gamma=0.2 takes up to" in told[0.2].notes[0]
     z = problem.recipe.predict(told[0.2].model, digits.test)
     assert float((z.argmax(1) == digits.test.y).double().mean()) < 0.5
-    method, steps = L1Sparse(gamma=0.2, schedule=schedule), 30
-    mean = {"linear_down": (1 + 1 / steps) / 2, "constant": 1.0}[schedule]
+    method, steps = L1Sparse(gamma=0.2, fade=fade), 30
+    mean = {"linear_down": (1 + 1 / steps) / 2, "constant": 1.0}[fade]
     assert method.shrinkage(steps) == pytest.approx(0.01 * 0.2 * steps * mean / 0.1)
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"schedule": "down"}, "unknown penalty schedule 'down'"),
+        ({"fade": "down"}, "unknown fade of l1_sparse 'down'"),
         ({"finetune_share": 1.0}, r"in \[0, 1\), got 1.0"),
         ({"gamma": -1.0}, "gamma must be a finite number >= 0"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.core import named
-from lacunar.core.errors import BadInput, unknown
+from lacunar.core.errors import BadInput
 from lacunar.data.batches import Batch
 from lacunar.training.callbacks import Callback, Loop
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
+FADES: dict[str, Callable[[float], float]] = {
     "linear_down": lambda p: 1.0 - p,
     "linear_up": lambda p: p,
     "constant": lambda p: 1.0,
@@ -36,7 +36,7 @@ class L1Sparse(Method):
 
     Attributes:
         gamma: multiplies the *summed* absolute weights.
-        schedule: shape of :math:`\gamma_t` over the penalised share of the run: "linear_down" (published),
+        fade: shape of :math:`\gamma_t` over the penalised share of the run: "linear_down" (published),
             "linear_up", "constant" or "cosine".
         solver: "subgradient" adds the sign to the gradient, as published, and makes no exact zeros; "proximal" soft
             thresholds after each step by :math:`\eta_t \gamma_t / (1 - \mu)`, the same total shrinkage with real zeros.
@@ -45,17 +45,18 @@ class L1Sparse(Method):
         sticky_from: progress from which on zeros of matrices stay zero ("proximal" only); None never.
         per_epoch: keep the penalty constant within an epoch, as published code does.
 
-    Departures from the paper: the penalty fades per step unless ``per_epoch``; the proximal solver is ours; a schedule
+    Departures from the paper: the penalty fades per step unless ``per_epoch``; the proximal solver is ours; a fade
     is one of four names, where published code takes any callable.
     """
 
     paper: ClassVar[str] = "Jia et al., Model Sparsity Can Simplify Machine Unlearning, NeurIPS 2023, arXiv:2304.04934"
     needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+    renamed: ClassVar[Mapping[str, str]] = {"schedule": "fade"}
 
     epochs: int = 10
     lr: float = 0.01
     gamma: float = 1e-4
-    schedule: str = "linear_down"
+    fade: Literal["linear_down", "linear_up", "constant", "cosine"] = "linear_down"
     solver: Literal["subgradient", "proximal"] = "subgradient"
     finetune_share: float = 0.0
     penalize: Literal["all", "weights"] = "all"
@@ -66,8 +67,6 @@ class L1Sparse(Method):
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise unknown("penalty schedule", self.schedule, SCHEDULES)
         if not 0 <= self.finetune_share < 1:
             raise BadInput(f"finetune_share is a share of the run in [0, 1), got {self.finetune_share}")
         if not (math.isfinite(self.gamma) and self.gamma >= 0):
@@ -76,7 +75,7 @@ class L1Sparse(Method):
     def penalty(self, progress: float, epoch: int) -> float:
         r""":math:`\gamma_t` at this progress; with ``per_epoch`` at the start of this epoch."""
         at = (epoch / self.epochs if self.per_epoch else progress) / (1 - self.finetune_share)
-        return 0.0 if at >= 1 else self.gamma * SCHEDULES[self.schedule](at)
+        return 0.0 if at >= 1 else self.gamma * FADES[self.fade](at)
 
     def shrinkage(self, steps: int) -> float:
         r"""How much the penalty takes off each weight over a run: :math:`\sum_t \eta \gamma_t / (1 - \mu)`."""
@@ -97,7 +96,7 @@ class L1Sparse(Method):
 
         self._check_scale(model, problem)
         threshold = (_SoftThreshold(self, problem.where),) if self.solver == "proximal" else ()
-        problem.descend(model, problem.edited, loss, self, callbacks=threshold, schedule="constant")
+        problem.descend(model, problem.edited, loss, self, callbacks=threshold)
         self._report(model, problem)
         return model
 
