@@ -37,11 +37,6 @@ WAITING: set[str] = {
     "cli/report.py",
     "cli/run.py",
     "cli/unlearn.py",
-    "core/files.py",
-    "core/measurement.py",
-    "data/batches.py",
-    "data/data_set.py",
-    "data/ids.py",
     "data/pairing.py",
     "datasets/adult.py",
     "datasets/cifar10.py",
@@ -88,10 +83,6 @@ WAITING: set[str] = {
     "lab/prepared_case.py",
     "lab/progress.py",
     "lab/worker.py",
-    "machine/device.py",
-    "machine/doctor.py",
-    "machine/meter.py",
-    "machine/precision.py",
     "methods/controls/do_nothing.py",
     "methods/controls/random_weights.py",
     "models/logistic.py",
@@ -146,7 +137,6 @@ STILL_PRIVATE: set[str] = {
     "lab/test_pool.py",
     "methods/relabelling/test_random_label.py",
     "sparsity/test_compact.py",
-    "training/test_loop.py",
 }
 """Tests that know a private name, which is to change."""
 

@@ -12,7 +12,6 @@ from torch import nn
 from lacunar.core import named
 from lacunar.core.errors import BadInput, Diverged
 from lacunar.data.pairing import pair
-from lacunar.machine.precision import resolve_precision
 from lacunar.training.callbacks import Callback
 from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.limits import Limits
@@ -300,16 +299,6 @@ def test_warmup_rises_to_the_rate_and_never_above():
     rates = [how.rate(i / 100) for i in range(100)]
     assert rates[0] == 0 and max(rates) <= 0.2 and rates[24] > 0.15 and rates[99] < 0.001
     assert Descent(lr=1.0, schedule=lambda p: p / 2).rate(0.5) == 0.25
-
-
-def test_precision_is_resolved_by_model_and_hardware(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr("lacunar.machine.precision._cpu_has_bfloat16", lambda: True)
-    assert resolve_precision("auto", BatchNormNet(), cpu) == "bfloat16"
-    assert resolve_precision("auto", net(), cpu) == "float32"
-    assert resolve_precision("float32", BatchNormNet(), cpu) == "float32"
-    monkeypatch.setattr("lacunar.machine.precision._cpu_has_bfloat16", lambda: False)
-    assert resolve_precision("auto", BatchNormNet(), cpu) == "float32"
 
 
 def test_bfloat16_trains_and_keeps_float32_weights():

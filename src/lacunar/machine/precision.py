@@ -22,11 +22,12 @@ def resolve_precision(precision: str, model: nn.Module, device: torch.device) ->
         return precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    if device.type == "cpu" and is_conv(model) and _cpu_has_bfloat16():
+    if device.type == "cpu" and is_conv(model) and cpu_has_bfloat16():
         return "bfloat16"
     return "float32"
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 itself."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name)()) for name in checks if hasattr(torch.cpu, name))

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from lacunar.core.errors import BadInput
+from lacunar.data.ids import as_ids, ids_digest
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [3, 1, 2**53 + 1],
+        (3, 1, 2**53 + 1),
+        {3: "", 1: "", 2**53 + 1: ""},
+        np.array([3, 1, 2**53 + 1], dtype=np.uint64),
+        np.array([[3], [1], [2**53 + 1]]),
+        torch.tensor([[3, 1, 2**53 + 1]]),
+    ],
+    ids=["list", "tuple", "keys", "unsigned", "column", "row"],
+)
+def test_whole_numbers_come_in_any_form_and_keep_order_and_value(given):
+    found = as_ids(given)
+    assert found.dtype == torch.int64 and found.tolist() == [3, 1, 2**53 + 1]
+
+
+@pytest.mark.parametrize("given", [[2.0, -1.0], np.array([2.0, -1.0]), torch.tensor([2.0, -1.0])], ids=type)
+def test_floats_that_are_whole_numbers_are_taken(given):
+    assert as_ids(given).tolist() == [2, -1]
+
+
+@pytest.mark.parametrize("given", [[], (), np.zeros(0), np.zeros(0, dtype=object), torch.zeros(0)])
+def test_no_ids_are_no_ids(given):
+    assert as_ids(given).tolist() == [] and as_ids(given).dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([1, 2.5], "whole numbers, got 2.5"),
+        ([1.0, float("nan")], "whole numbers, got nan"),
+        (torch.tensor([0.5, 1.0]), "whole numbers, got 0.5"),
+        (["a", "b"], "whole numbers, got a, b"),
+        ([None], "whole numbers, got None"),
+        ([True, False], "whole numbers, got True, False"),
+        (torch.tensor([True, False]), r"a mask of truth values; give mask.nonzero\(\) instead"),
+    ],
+)
+def test_anything_else_is_refused(given, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        as_ids(given)
+
+
+def test_the_digest_is_one_that_a_colleague_can_compute():
+    by_hand = hashlib.sha256(b"-4\n2\n10\n").hexdigest()
+    assert ids_digest(torch.tensor([10, -4, 2])) == by_hand
+    assert ids_digest(torch.tensor([10, -4])) != by_hand
