@@ -31,10 +31,9 @@ def test_waiting_takes_wall_clock_time_and_work_takes_the_processor(monkeypatch)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell the peak")
 def test_the_peak_is_of_the_block_alone():
     size = 200 << 20
-    with metered(CPU) as large:
-        # Pages of our own: the allocator may keep what it is given back.
-        with mmap.mmap(-1, size) as pages:
-            pages.write(b"x" * size)
+    # Pages of our own: the allocator may keep what it is given back.
+    with metered(CPU) as large, mmap.mmap(-1, size) as pages:
+        pages.write(b"x" * size)
     with metered(CPU) as small:
         pass
     assert large.peak_bytes is not None and small.peak_bytes is not None
