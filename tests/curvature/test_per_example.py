@@ -6,7 +6,6 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.curvature import per_example
 from lacunar.curvature.objective import Objective
-from lacunar.curvature.per_example import GradientRows
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
 from tests.curvature.nets import CASE_IDS, CASES, N, net, some
@@ -106,21 +105,6 @@ def test_gram_block_by_block(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("lacunar.curvature.objective.HOST_BYTES", 8 * N * 50)
             assert torch.allclose(per_example.gram(Objective.of(model, examples, recipe, mask)), whole, rtol=1e-12)
-
-
-@pytest.mark.parametrize("keep", [None, 0], ids=["stored", "recomputed"])
-@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-def test_rows_as_an_operator(keep, masked):
-    model, examples, recipe = net("residual")
-    mask = some(model) if masked else None
-    flat = torch.stack([named.flat(named.keep(g, mask)) for g in oracle.gradients(model, examples, recipe)])
-    rows = GradientRows(Objective.of(model, examples, recipe, mask), keep)
-    v = {n: torch.randn(w.shape, dtype=torch.float64) for n, w in named.weights(model).items()}
-    a = torch.randn(N, dtype=torch.float64)
-    assert len(rows) == N
-    assert torch.allclose(rows.gram(), flat @ flat.T, rtol=1e-10)
-    assert torch.allclose(rows.times(v), flat @ named.flat(v), rtol=1e-10)
-    assert torch.allclose(named.flat(rows.back(a)), a @ flat, rtol=1e-10, atol=1e-14)
 
 
 def test_dict_inputs_and_other_losses():

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from lacunar.core.errors import NotApplicable
 from lacunar.core.named import Mask, Named
 from lacunar.curvature.loss_curvature import basis
 from lacunar.curvature.objective import Objective, budget
-from lacunar.curvature.per_example import STORED_SHARE, matrix, outer
+from lacunar.curvature.per_example import matrix
+from lacunar.curvature.stored_rows import STORED_SHARE, StoredRows
 
 GRAMS = 3
 """Matrices of the size of the Gram matrix that a solve holds: itself, damped, and its factor."""
@@ -33,6 +35,7 @@ class GgnRoot:
     objective: Objective
     keep: int | None = None
     rows: Tensor = field(init=False, repr=False)
+    _stored: StoredRows = field(init=False, repr=False)
     _gram: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +50,8 @@ class GgnRoot:
             )
         with of.open():
             object.__setattr__(self, "rows", matrix(of, basis(of)))
-        object.__setattr__(self, "_gram", outer(self.rows, budget(of.device)))
+        object.__setattr__(self, "_stored", StoredRows(of, self.rows))
+        object.__setattr__(self, "_gram", self._stored.gram())
 
     @property
     def free(self) -> Mask | None:
@@ -60,8 +64,8 @@ class GgnRoot:
 
     def times(self, v: Mapping[str, Tensor]) -> Tensor:
         """R v in float64."""
-        return (self.rows @ self.objective.vector(v).to(self.rows)).double()
+        return self._stored.times(v)
 
     def back(self, a: Tensor) -> Named:
-        r""":math:`R^\top a`."""
-        return self.objective.result(self.objective.spread(a.to(self.rows) @ self.rows))
+        r""":math:`R^\top a` in float64."""
+        return self.objective.result(self._stored.back(a), torch.float64)

@@ -114,8 +114,9 @@ class Objective:
 
     @property
     def width(self) -> int:
-        """How many weights are free."""
-        return named.count(self.weights) if self.free is None else named.live(self.free)
+        """How many of the weights in it are free."""
+        cuts = ((w, self.selected(name)) for name, w in self.weights.items())
+        return sum(w.numel() if inside is None else int(inside.sum()) for w, inside in cuts)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -169,11 +170,15 @@ class Objective:
         """A float64 total for each weight tensor."""
         return {name: torch.zeros_like(w, dtype=torch.float64) for name, w in self.weights.items()}
 
-    def result(self, values: Mapping[str, Tensor]) -> Named:
-        """``values`` with the model's keys, in the precision of the weights, exactly 0 outside the free weights."""
-        out = {}
+    def result(self, values: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> Named:
+        """``values`` with the model's keys, in the precision of the weights, exactly 0 outside the free weights.
+
+        Args:
+            dtype: another precision.
+        """
+        out, dtype = {}, dtype or self.dtype
         for name, w in named.parameters(self.model).items():
-            value = values[name].to(self.dtype) if name in values else torch.zeros_like(w, dtype=self.dtype)
+            value = values[name].to(dtype) if name in values else torch.zeros_like(w, dtype=dtype)
             out[name] = value if self.free is None else value.masked_fill(~self.free[name], 0.0)
         return out
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask, Named
+from lacunar.core.named import Named
+from lacunar.curvature.linear_rows import LinearRows
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example_passes import Cotangents, Factors, PulledBack, factored, pulled_back
-
-STORED_SHARE = 4
-"""Rows are kept in memory when they take at most this many times the budget of one step."""
+from lacunar.curvature.stored_rows import outer
 
 
 def squared_sum(objective: Objective) -> Named:
@@ -49,10 +47,9 @@ def gram(objective: Objective) -> Tensor:
     with objective.open():
         n = len(objective.examples)
         total = torch.zeros(n, n, dtype=torch.float64, device=objective.device)
-        layers = ([name for name in pair if name is not None] for pair in factored(objective).values())
-        closed = [name for pair in layers if all(objective.selected(p) is None for p in pair) for name in pair]
-        if closed:
-            total += _gram_of_factors(objective.only(closed))
+        closed = [name for pair in factored(objective).values() for name in pair if name is not None]
+        for layer in _linear_rows(objective.only(closed)) if closed else ():
+            total += layer.gram()
         if len(closed) < len(objective.weights):
             for block in _column_blocks(objective.only([name for name in objective.weights if name not in closed])):
                 total += outer(block, budget(objective.device))
@@ -90,51 +87,6 @@ def weighted_sum(objective: Objective, coefficients: Tensor | None = None) -> Na
             for name, g in zip(leaves, grads, strict=True):
                 totals[name] += g
     return objective.result(totals)
-
-
-@dataclass(frozen=True, eq=False)
-class GradientRows:
-    """The matrix of per-example gradients as an operator: stored when it fits, recomputed for each product otherwise.
-
-    Attributes:
-        keep: bytes that may be used to store it; None for four times the budget of one step.
-    """
-
-    objective: Objective
-    keep: int | None = None
-    _stored: Tensor | None = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        of = self.objective
-        room = STORED_SHARE * budget(of.device) if self.keep is None else self.keep
-        fits = len(of.examples) * of.width * of.dtype.itemsize <= room
-        object.__setattr__(self, "_stored", rows(of) if fits else None)
-
-    def __len__(self) -> int:
-        return len(self.objective.examples)
-
-    @property
-    def free(self) -> Mask | None:
-        """The weights that its columns stand for, None for all."""
-        return self.objective.free
-
-    def gram(self) -> Tensor:
-        r""":math:`G G^\top`, ``[n, n]`` float64."""
-        if self._stored is not None:
-            return outer(self._stored, budget(self.objective.device))
-        return gram(self.objective)
-
-    def times(self, v: Mapping[str, Tensor]) -> Tensor:
-        """``G v``, ``[n]`` float64."""
-        if self._stored is not None:
-            return (self._stored @ self.objective.vector(v).to(self._stored)).double()
-        return directional(self.objective, v).double()
-
-    def back(self, a: Tensor) -> Named:
-        r""":math:`G^\top a`."""
-        if self._stored is not None:
-            return self.objective.result(self.objective.spread(a.to(self._stored) @ self._stored))
-        return weighted_sum(self.objective, a)
 
 
 def of_loss(objective: Objective) -> Cotangents:
@@ -218,23 +170,9 @@ def columns(objective: Objective, part: PulledBack) -> Tensor:
     return torch.cat([pieces[n] if m is None else pieces[n][..., m.reshape(-1)] for n, m in cuts.items()], 2)
 
 
-def _gram_of_factors(objective: Objective) -> Tensor:
-    n = len(objective.examples)
-    total = torch.zeros(n, n, dtype=torch.float64, device=objective.device)
-    for layer in _factors_of_all(objective):
-        of_bias = layer.delta[:, 0].double() @ layer.delta[:, 0].double().T
-        total += of_bias * (layer.a.double() @ layer.a.double().T)
-        if layer.bias is not None:
-            total += of_bias
-    return total
-
-
-def _factors_of_all(objective: Objective) -> list[Factors]:
+def _linear_rows(objective: Objective) -> list[LinearRows]:
     chunks = [part.factors for part in pulled_back(objective, of_loss(objective))]
-    return [
-        Factors(same[0].weight, same[0].bias, torch.cat([f.delta for f in same]), torch.cat([f.a for f in same]))
-        for same in zip(*chunks, strict=True)
-    ]
+    return [LinearRows.of(objective, same) for same in zip(*chunks, strict=True)]
 
 
 def _column_blocks(objective: Objective) -> Iterator[Tensor]:
@@ -252,12 +190,3 @@ def _column_blocks(objective: Objective) -> Iterator[Tensor]:
         inner = objective.only(touched)
         cut = slice(low - before, high - before)
         yield torch.cat([columns(inner, part)[:, 0, cut] for part in pulled_back(inner, of_loss(objective))])
-
-
-def outer(g: Tensor, room: int) -> Tensor:
-    r""":math:`G G^\top` in float64, a few columns at a time: the cast copy must fit ``room`` bytes as well."""
-    step = max(1, room // (8 * len(g)))
-    total = torch.zeros(len(g), len(g), dtype=torch.float64, device=g.device)
-    for piece in torch.split(g, step, 1):
-        total.addmm_(piece.double(), piece.double().T)
-    return total

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import re
 
@@ -27,6 +28,12 @@ def small(masked=False):
     named.write(model, {n: w.double() for n, w in named.weights(problem.model).items()})
     double = lambda e: dataclasses.replace(e, x=e.x.double())  # noqa: E731
     return problems.with_parts(problem, double(problem.retain), double(problem.forget), model=model)
+
+
+def single(problem):
+    """The same in float32."""
+    seen = dataclasses.replace(problem.seen, x=problem.seen.x.float())
+    return dataclasses.replace(problem, model=copy.deepcopy(problem.model).float(), seen=seen)
 
 
 def direction(problem):
@@ -172,10 +179,26 @@ def test_the_residual_is_told_and_a_bad_one_is_an_error():
     assert Influence()(problem).notes[-1].startswith(exact)
     (told,) = Influence(samples=20, solve="cg")(problem).notes
     assert re.fullmatch(r"influence from 20 retained examples; relative residual \S+ after [1-9]\d* products", told)
-    seen = dataclasses.replace(problem.seen, x=problem.seen.x.float())
-    single = dataclasses.replace(problem, model=problem.model.float(), seen=seen)
     with pytest.raises(NotApplicable, match="raise the damping"):
-        Influence(damping=1e-12)(single)
+        Influence(damping=1e-16)(single(problem))
+
+
+@pytest.mark.parametrize("solve", ["gram", "cg"])
+@pytest.mark.parametrize("damping", [1e-5, 1e-6])
+def test_little_damping_is_solved_in_float32(solve, damping):
+    problem = small()
+    wanted = step(Influence(damping=damping, solve=solve, rtol=1e-8), problem)
+    found = step(Influence(damping=damping, solve=solve, rtol=1e-8), single(problem))
+    assert float((found.double() - wanted).norm() / wanted.norm()) < 0.02
+
+
+def test_the_limits_of_conjugate_gradients_are_settings():
+    with pytest.raises(NotApplicable, match="after 2 iterations"):
+        Influence(damping=1e-3, solve="cg", max_iter=2)(small())
+    assert Influence(damping=1e-3, solve="cg", max_iter=3, rtol=0.9)(small())
+    for settings in ({"rtol": 0.0}, {"rtol": -1.0, "solve": "cg"}, {"max_iter": 0, "solve": "cg"}):
+        with pytest.raises(BadInput, match="rtol must be > 0"):
+            Influence(**settings)
 
 
 def test_settings_out_of_range():

@@ -17,7 +17,7 @@ from lacunar.curvature.solvers.solution import Solution
 
 
 class Rows(Protocol):
-    """A matrix R with one row per example: see :class:`lacunar.curvature.per_example.GradientRows`."""
+    """A matrix R with one row per example: see :class:`lacunar.curvature.gradient_rows.GradientRows`."""
 
     @property
     def free(self) -> Mask | None:
@@ -30,7 +30,7 @@ class Rows(Protocol):
         """R v in float64."""
 
     def back(self, a: Tensor) -> Named:
-        """Rᵀ a."""
+        """Rᵀ a in float64."""
 
 
 class Rooted(Protocol):
@@ -61,7 +61,7 @@ class FromRows:
 class Woodbury:
     r"""The exact solve :math:`x = (b - R^\top(\alpha I + RR^\top)^{-1}Rb)/\alpha`.
 
-    The Gram matrix and its Cholesky factor are float64, products with R are in the precision of the weights, so the
+    All of it is float64, x included, since R enters twice and its rounding would be divided by :math:`\alpha`; the
     solution is refined with the same factor until its residual is small.
 
     Attributes:

@@ -12,8 +12,9 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
 from lacunar.core.rng import generator_of
+from lacunar.curvature.gradient_rows import GradientRows
 from lacunar.curvature.objective import Objective
-from lacunar.curvature.per_example import GradientRows, directional, weighted_sum
+from lacunar.curvature.per_example import directional, weighted_sum
 from lacunar.curvature.solvers.cg import Cg
 from lacunar.curvature.solvers.solution import Solution
 from lacunar.curvature.solvers.woodbury import FromRows, Woodbury
@@ -21,7 +22,7 @@ from lacunar.data.examples import Source
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
-GRAM_RTOL, CG_RTOL = 1e-4, 1e-6
+RTOL = {"gram": 1e-4, "cg": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Influence(Method):
         mode: "exact" solves the system; "reference" repeats the published recursion on the first M + 2 retained
             examples, whose result is v plus a multiple of the first example's gradient: nearly a gradient step.
         solve: "gram" by Woodbury on the M x M Gram matrix, "cg" by conjugate gradients without it.
+        rtol: largest residual of the system relative to v; None for 1e-4 of "gram", 1e-6 of "cg".
+        max_iter: most products of "cg"; about M are needed where the damping is small.
 
     Departures from the paper: the system is solved, on M examples drawn by seed, and its residual is checked; the form
     for corrected rows is ours.
@@ -56,10 +59,13 @@ class Influence(Method):
     damping: float = 1.0
     mode: Literal["exact", "reference"] = "exact"
     solve: Literal["gram", "cg"] = "gram"
+    rtol: float | None = None
+    max_iter: int = 200
 
     def __post_init__(self) -> None:
         if not self.damping > 0 or self.samples < 1:
             raise BadInput(f"damping must be > 0 and samples >= 1, got {self.damping} and {self.samples}")
+        self._solver()
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         v = removal_gradient(model, problem)
@@ -69,11 +75,15 @@ class Influence(Method):
     def exact(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """:math:`H^{-1} v` in the block of the weights that may move."""
         rows = GradientRows(Objective.of(model, self._drawn(problem), problem.recipe, problem.free))
-        m, solver = len(rows), Woodbury(GRAM_RTOL) if self.solve == "gram" else Cg(CG_RTOL)
-        solution = solver.solve(FromRows(rows), v, m * self.damping)
+        m, exact = len(rows), {name: t.double() for name, t in v.items()}
+        solution = self._solver().solve(FromRows(rows), exact, m * self.damping)
         kept = "retained and corrected" if problem.corrected else "retained"
         problem.log.notes.append(f"influence from {m} {kept} examples{self._told(solution, m)}")
         return named.scale(solution.need(), m)
+
+    def _solver(self) -> Woodbury | Cg:
+        rtol = RTOL[self.solve] if self.rtol is None else self.rtol
+        return Woodbury(rtol) if self.solve == "gram" else Cg(rtol, self.max_iter)
 
     def reference(self, model: nn.Module, problem: Problem, v: Named) -> Named:
         """The published recursion, from the inner products s with the first gradient and t with v alone."""
