@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +11,6 @@ from lacunar.curvature import ggn, per_example
 from lacunar.curvature.loss_curvature import loss_curvature_of
 from lacunar.curvature.objective import Objective
 from lacunar.data.examples import Examples
-from lacunar.exact_unlearners._linear import ConvexLoss
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
 
@@ -49,14 +47,3 @@ def test_sure_models_have_no_curvature_and_finite_gradients(loss):
         per_example.norms(Objective.of(model, rows, recipe)) > 0.9, torch.tensor([False, True, False, True])
     )
     assert not ggn.exact_diagonal(Objective.of(model, rows, recipe))["weight"].any()
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_certified_objectives_of_sure_models_are_finite(outputs):
-    x, y = np.array([[1.0], [1.0], [-1.0], [-1.0]]), LABELS.numpy()
-    theta = np.array([[SURE]]) if outputs == 1 else np.array([[-SURE, SURE]]) / 2
-    objective = ConvexLoss(x, y, 1e-12, np.zeros_like(theta), np.ones(1, dtype=bool))
-    gradient = objective.gradient(theta)
-    # Two rows are wrong: one asks for less of the only column, the other, at -1, asks for less as well.
-    assert gradient[:, -1] == pytest.approx([2.0])
-    assert np.isfinite(objective.newton_step(theta, np.zeros_like(theta))).all()

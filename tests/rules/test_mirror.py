@@ -130,7 +130,6 @@ TO_BE_SPLIT: set[str] = {
 """Tests of several files that are to become tests of one each."""
 
 STILL_PRIVATE: set[str] = {
-    "curvature/test_loss_curvature.py",
     "datasets/test_embedded.py",
     "evaluators/traces/test_exposure.py",
     "evaluators/utility/test_class_profile.py",
