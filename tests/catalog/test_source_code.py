@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lacunar.catalog import source_code
+from lacunar.catalog import registry, source_code
 from lacunar.catalog.registry import plugin_class
 
 TRAINING = ("lacunar.core", "lacunar.data", "lacunar.training")
@@ -55,6 +55,11 @@ def test_what_a_third_partys_file_imports_of_its_own_package_counts(package):
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_relative_imports_count_as_well(package):
+    name = package(main="from . import a\nfrom .b import f\n", a="", b="def f():\n    return 1\n")
+    assert source_code.closure(f"{name}.main", (name,)) == (name, f"{name}.a", f"{name}.b", f"{name}.main")
+
+
 def test_a_circle_of_imports_ends(package):
     name = package(a="from PACKAGE import b\n", b="from PACKAGE import a\n")
     assert source_code.closure(f"{name}.a", (name,)) == (name, f"{name}.a", f"{name}.b")
@@ -63,3 +68,20 @@ def test_a_circle_of_imports_ends(package):
 def test_classes_differ_and_a_class_equals_itself():
     one, two = (plugin_class("methods", name) for name in ("fine_tune", "grad_ascent"))
     assert source_code.class_digest(one) == source_code.class_digest(one) != source_code.class_digest(two)
+
+
+def test_what_a_plug_in_imports_of_its_shelf_counts_and_rooms_on_demand():
+    gap = type(registry.find("evaluators", "gradient_residual"))
+    alone = source_code.class_digest(gap)
+    assert alone == source_code.digest_of(source_code.closure(gap.__module__, ("lacunar.evaluators",)))
+    assert source_code.class_digest(gap, ("lacunar.curvature",)) != alone
+    found = source_code.closure("lacunar.evaluators.attacks.mia", ("lacunar.evaluators", "lacunar.auditing"))
+    assert "lacunar.auditing.signals" in found
+
+
+def test_a_plug_in_answers_for_those_that_it_holds():
+    plain = registry.parse("pruners", "global_magnitude")
+    assert source_code.plugin_digest(plain) == source_code.class_digest(type(plain))
+    held = [registry.parse("methods", f"prune_first:pruner={name}") for name in ("global_magnitude", "random")]
+    assert source_code.plugin_digest(held[0]) != source_code.plugin_digest(held[1])
+    assert source_code.plugin_digest(held[0]) != source_code.class_digest(type(held[0]))

@@ -39,6 +39,12 @@ def test_made_once_then_found(tmp_path):
     assert store.has(FACTS) and not store.has({**FACTS, "seed": 4})
 
 
+def test_an_entry_may_have_no_tensors(tmp_path):
+    for made in (True, False):
+        found = Store(tmp_path).keep(FACTS, lambda scratch: ({}, {"why": "nothing to keep"}))
+        assert found.made is made and found.tensors == {} and found.about == {"why": "nothing to keep"}
+
+
 def test_two_processes_that_want_the_same_make_it_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     store, log = tmp_path / "store", tmp_path / "log"

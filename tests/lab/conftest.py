@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lacunar.catalog import source_code
+
 TINY = """
 title = "Tiny"
 dataset = "synthetic:n_train=80,n_test=40,classes=3,shape=[6],validation=0.25"
@@ -21,6 +23,16 @@ oracles = 2
 epochs = 2
 batch_size = 16
 """
+
+
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Makes the source of a plug-in another one."""
+    digest, edited = source_code.class_digest, set()
+    monkeypatch.setattr(
+        source_code, "class_digest", lambda cls, rooms=(): f"{digest(cls, rooms)}{'*' * (cls in edited)}"
+    )
+    return edited.add
 
 
 @pytest.fixture

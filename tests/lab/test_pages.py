@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from lacunar.core.errors import BadInput
-from lacunar.lab import record
 from lacunar.lab.pages import plus_minus, write
+from lacunar.lab.results import append
 from lacunar.lab.table import Estimate
 from tests.lab.test_table import RECORDS
 from tests.lab.test_table import record as made
@@ -16,7 +16,7 @@ from tests.lab.test_table import record as made
 @pytest.fixture
 def folder(tmp_path):
     for r in RECORDS:
-        record.append(tmp_path / "results.jsonl", r)
+        append(tmp_path / "results.jsonl", r)
     return tmp_path
 
 
@@ -54,8 +54,8 @@ def test_title_question_and_columns_come_from_the_experiment(folder):
 
 
 def test_older_results_and_failures_are_mentioned(folder):
-    record.append(folder / "results.jsonl", replace(RECORDS[0], protocol="old", key="old"))
-    record.append(folder / "results.jsonl", made("close", 3, 0.0, status="failed", message="it broke"))
+    append(folder / "results.jsonl", replace(RECORDS[0], protocol="old", key="old"))
+    append(folder / "results.jsonl", made("close", 3, 0.0, status="failed", message="it broke"))
     text = write(folder)[0].read_text()
     assert "1 older results of another recipe or other judges are left out." in text
     assert "close: seed 3: failed: it broke." in text
@@ -64,7 +64,7 @@ def test_older_results_and_failures_are_mentioned(folder):
 def test_too_few_seeds_for_a_mean(tmp_path):
     for r in RECORDS:
         if r.seed < 2:
-            record.append(tmp_path / "results.jsonl", r)
+            append(tmp_path / "results.jsonl", r)
     text = write(tmp_path)[0].read_text()
     assert "single values, since a mean needs 3 seeds" in text and "5 / 6" in text
 
@@ -81,6 +81,8 @@ def test_nothing_to_report(tmp_path):
         (Estimate.of([100.0, 100.0, 100.0]), "100 ± 0"),
         (Estimate((5.0, 6.25)), "5 / 6.25"),
         (Estimate(), "–"),
+        (Estimate((5.0,), 5.0, 4.0, 7.5), "5 [4, 7.5]"),
+        (Estimate((5.0,), 5.0), "5"),
     ],
 )
 def test_a_mean_with_its_interval(estimate, text):

@@ -150,3 +150,18 @@ def test_only_records_of_the_last_protocol_stand_in_one_table():
     old = [record("old", s, 1.0, protocol="q") for s in range(3)]
     kept, left_out = comparable([*old, *RECORDS])
     assert {r.method for r in kept} == {"oracle", "close", "far"} and left_out == 3
+
+
+def test_what_was_said_of_all_seeds_together_keeps_its_own_interval_and_has_no_gap():
+    def with_joint(r):
+        value = 2.0 if r.oracle is None else 3.0 + r.oracle
+        return replace(r, over_seeds=(Measurement("joint", value, 1.0, 5.0, unit="%"), Measurement("none", None)))
+
+    (found,) = compare([with_joint(r) for r in RECORDS])
+    assert found.columns == ("ua", "ra", "margin", "joint") and found.disparity == ("ua", "ra")
+    close = row(found, "close")
+    assert close.values["joint"] == Estimate((2.0,), 2.0, 1.0, 5.0) and close.gaps["joint"] == Estimate()
+    assert found.oracle.values["joint"] == Estimate((3.5,)) and "joint" not in found.band
+    assert close.disparity.values == (1.0, 0.0, 2.0)
+    (asked,) = compare([with_joint(r) for r in RECORDS], ["ua", "none", "never"])
+    assert asked.undefined == {"none": "", "never": "no judge measures it"}

@@ -70,9 +70,6 @@ WAITING: set[str] = {
     "jobs/unlearn.py",
     "jobs/values.py",
     "jobs/words.py",
-    "lab/prepared_case.py",
-    "lab/progress.py",
-    "lab/worker.py",
     "methods/controls/do_nothing.py",
     "methods/controls/random_weights.py",
     "models/logistic.py",
@@ -122,7 +119,6 @@ STILL_PRIVATE: set[str] = {
     "datasets/test_embedded.py",
     "evaluators/traces/test_exposure.py",
     "evaluators/utility/test_class_profile.py",
-    "lab/test_pool.py",
     "methods/relabelling/test_random_label.py",
     "sparsity/test_compact.py",
 }

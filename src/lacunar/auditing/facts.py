@@ -30,6 +30,11 @@ LIMITS = (
     "It says nothing about copies of the data, backups, or models derived from the original.",
 )
 
+SPARSER = (
+    "The method made the model sparser than the oracles are: what differs because of that alone is not told from what "
+    "is left of the forgotten examples."
+)
+
 
 def asked(trial: Trial, found: Copies) -> dict[str, Any]:
     """What was to be forgotten; no samples and no raw ids."""
@@ -117,23 +122,30 @@ def limits(
         ),
         "Controls have the right labels and inputs even where forgotten ones were wrong, unless corrected labels are "
         "given.": problem.corrected is None and not trial.forgotten_classes,
-        "The method made the model sparser than the oracles are: what differs because of that alone is not told from "
-        "what is left of the forgotten examples.": _sparser_than_oracles(trial),
+        SPARSER: _sparser_than_oracles(trial),
         f"{n} of {size} examples are to be forgotten, more than half: retraining is probably cheaper.": 2 * n > size,
     }
     return (*LIMITS, *notes, *(sentence for sentence, holds in doubts.items() if holds))
 
 
+def made_sparser(outcome: Outcome) -> bool:
+    """Whether the method pruned weights that were live before."""
+    mask, given = outcome.mask, outcome.problem.mask
+    return mask is not None and named.density(mask) < (1.0 if given is None else named.density(given))
+
+
 def _sparser_than_oracles(trial: Trial) -> bool:
     """Whether the method pruned weights that were live before, and an oracle has some of them."""
-    mask, given = trial.outcome.mask, trial.outcome.problem.mask
-    if mask is None or named.density(mask) >= (1.0 if given is None else named.density(given)):
-        return False
-    return any(
-        bool((weight[~mask[name].to(weight.device)] != 0).any())
-        for oracle in trial.oracles
-        for name, weight in named.weights(oracle).items()
-        if name in mask
+    mask = trial.outcome.mask
+    return (
+        mask is not None
+        and made_sparser(trial.outcome)
+        and any(
+            bool((weight[~mask[name].to(weight.device)] != 0).any())
+            for oracle in trial.oracles
+            for name, weight in named.weights(oracle).items()
+            if name in mask
+        )
     )
 
 

@@ -73,7 +73,8 @@ class Store:
             scratch = place / "unfinished"
             tensors, about = make(scratch)
             held = {name: t.detach().cpu() for name, t in tensors.items()}
-            save_tensors(place / "tensors.safetensors", held)
+            if held:
+                save_tensors(place / "tensors.safetensors", held)
             entry = {"format": "lacunar-store-1", "facts": dict(facts), "about": about, "sha256": named.digest(held)}
             write_json(place / "entry.json", entry)
             shutil.rmtree(scratch, ignore_errors=True)
@@ -88,7 +89,8 @@ class Store:
             return None
         try:
             entry = read_json(place / "entry.json")
-            tensors = load_tensors(place / "tensors.safetensors")
+            nothing = entry["sha256"] == named.digest({})
+            tensors = {} if nothing else load_tensors(place / "tensors.safetensors")
             whole = named.digest(tensors) == entry["sha256"]
         except (BadInput, KeyError, TypeError) as error:
             warnings.warn(f"{str(place)!r} is damaged ({error}); it is made again", stacklevel=3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+import torch
 
 from lacunar.catalog.plugin import Plugin
 from lacunar.data.examples import Source
@@ -31,6 +33,11 @@ class Splits:
     classes: tuple[str, ...] = ()
     note: str = ""
     tuning: Source | None = None
+
+    def to(self, device: torch.device) -> Splits:
+        """All parts on ``device``."""
+        moved = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Source)}
+        return replace(self, **moved)  # type: ignore[arg-type]
 
 
 class DataSource(Plugin):

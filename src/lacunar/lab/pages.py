@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 from lacunar import report
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, write_text
-from lacunar.lab import experiment, record
-from lacunar.lab.plan import ORACLE
+from lacunar.lab import experiment, results
+from lacunar.lab.cell import ORACLE
+from lacunar.lab.record import Record
 from lacunar.lab.table import Comparison, Estimate, Row, comparable, compare
 from lacunar.report import figures
 from lacunar.report.table import Table, csv, latex, markdown
@@ -30,7 +32,7 @@ def write(folder: Path | str) -> list[Path]:
         BadInput: there are no results in the folder, or a line of them is damaged.
     """
     home = Path(folder)
-    records = record.read(home / record.FILE)
+    records = results.read(home / results.FILE)
     if not records:
         raise BadInput(f"there are no results in {str(home)!r}: run the experiment first")
     kept, left_out = comparable(records)
@@ -100,12 +102,16 @@ def figure(comparison: Comparison, index: int) -> tuple[str, str]:
 def plus_minus(estimate: Estimate, mark: str = "", most: int = 6) -> str:
     """``mean ± half-width`` with at most ``most`` decimals; the single values where there are too few for a mean.
 
+    An interval that is not centred at the mean is written out.
+
     >>> plus_minus(Estimate.of([5.0, 6.0, 8.0])), plus_minus(Estimate((5.0, 6.25)))
     ('6.3 ± 3.8', '5 / 6.25')
     """
     if estimate.mean is None or estimate.high is None:
         return " / ".join(number(value) for value in estimate.values) or MISSING
     half = estimate.high - estimate.mean
+    if estimate.low is not None and not math.isclose(half, estimate.mean - estimate.low, abs_tol=1e-9):
+        return f"{number(estimate.mean)} [{number(estimate.low)}, {number(estimate.high)}]{mark}"
     digits = min(places(half), most) if half > 0 else None
     return f"{number(estimate.mean, digits)} ± {number(half, digits)}{mark}"
 
@@ -175,7 +181,7 @@ def _asked(home: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _environment(home: Path, records: Sequence[record.Record]) -> Mapping[str, Any]:
+def _environment(home: Path, records: Sequence[Record]) -> Mapping[str, Any]:
     path = home / "environment.json"
     found: Mapping[str, Any] = read_json(path) if path.is_file() else records[-1].environment
     return found

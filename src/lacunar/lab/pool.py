@@ -1,104 +1,97 @@
-"""Sharing the tasks of an experiment among processes that are started for it."""
+"""Who does the tasks: this process, or several new ones; another engine is one more class with the same two verbs."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from typing import Protocol
 
 import torch
 
-from lacunar.core.errors import LacunarError
 from lacunar.core.store import Store
-from lacunar.lab import record
 from lacunar.lab.experiment import Experiment
-from lacunar.lab.plan import Task, following
-from lacunar.lab.progress import Progress
-from lacunar.lab.worker import Bench
+from lacunar.lab.plan import Task
+from lacunar.lab.record import Line
+from lacunar.lab.worker import Worker
 from lacunar.machine.memory import keep_memory
 
 
-def share(
-    experiment: Experiment, store: Store, todo: Sequence[Task], results: Path, progress: Progress, workers: int
-) -> None:
-    """Do all tasks in ``workers`` new processes with one thread each.
+class Pool(Protocol):
+    """Workers with numbers from 0; each does one task at a time and keeps at hand what the last one needed."""
 
-    Raises:
-        LacunarError: a process died; what is finished stays, and repeating the run goes on from there.
-    """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(todo)
-    at: dict[Connection, Task | None] = {}
-    processes = []
-    try:
-        for _ in range(min(workers, len(waiting))):
-            mine, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, experiment, store, results), daemon=True)
-            process.start()
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+
+    def submit(self, worker: int, task: Task) -> Future[list[Line]]:
+        """Give a task to a worker that has none. The future raises BrokenExecutor if the worker dies of it."""
+
+    def close(self) -> None:
+        """End all workers, whatever they are at."""
+
+
+class Here:
+    """This process: a task is done before :meth:`submit` returns, with as many threads as torch is set to use."""
+
+    workers = 1
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def submit(self, worker: int, task: Task) -> Future[list[Line]]:
+        done: Future[list[Line]] = Future()
+        done.set_result(self._worker.do(task))
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """New processes of this machine with one thread each, which end with this one."""
+
+    def __init__(self, workers: int, experiment: Experiment, store: Store) -> None:
+        self.workers = workers
+        context = multiprocessing.get_context("spawn")
+        self._lines = [context.Pipe() for _ in range(workers)]
+        # An executor gives a task to any of its processes, so each has one, and cases stay where they are at hand.
+        self._executors = [
+            ProcessPoolExecutor(1, context, initializer=_begin, initargs=(theirs, experiment, store))
+            for _, theirs in self._lines
+        ]
+
+    def submit(self, worker: int, task: Task) -> Future[list[Line]]:
+        return self._executors[worker].submit(_do, task)
+
+    def close(self) -> None:
+        for mine, theirs in self._lines:
+            mine.close()
             theirs.close()
-            processes.append(process)
-            at[mine] = None
-            _give(mine, at, waiting, progress)
-        while at:
-            for connection in wait(list(at)):
-                assert isinstance(connection, Connection)
-                _take(connection, at, progress)
-                _give(connection, at, waiting, progress)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        for executor in self._executors:
+            executor.shutdown(cancel_futures=True)
 
 
-def _give(connection: Connection, at: dict[Connection, Task | None], waiting: list[Task], progress: Progress) -> None:
-    last = at[connection]
-    if not waiting:
-        del at[connection]
-        connection.close()
-        return
-    busy = [task.case for other, task in at.items() if other is not connection and task is not None]
-    task = following(waiting, None if last is None else last.case, busy)
-    waiting.remove(task)
-    at[connection] = task
-    progress.doing(task.describe())
-    connection.send(task)
+_WORKER: list[Worker] = []
+"""The worker of a process that :class:`Processes` began."""
 
 
-def _take(connection: Connection, at: dict[Connection, Task | None], progress: Progress) -> None:
-    task = at[connection]
-    assert task is not None
-    try:
-        found = connection.recv()
-    except EOFError:
-        raise LacunarError(
-            f"a worker process died at {task.describe()!r}; was it killed for its memory? Run the experiment again to "
-            "go on, with fewer workers if it was"
-        ) from None
-    progress.done(task.describe(), found)
-
-
-def serve(connection: Connection, experiment: Experiment, store: Store, results: Path) -> None:
-    """What a worker process does: one task after the other, until its parent hangs up or is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _begin(line: Connection, experiment: Experiment, store: Store) -> None:
+    threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
     torch.set_num_threads(1)
     keep_memory()
-    bench = Bench(experiment, store)
-    try:
-        while True:
-            found = bench.do(connection.recv())
-            if found is not None:
-                record.append(results, found)
-            connection.send(found)
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
+    _WORKER.append(Worker(experiment, store))
 
 
-def _end_with_parent() -> None:
+def _do(task: Task) -> list[Line]:
+    return _WORKER[0].do(task)
+
+
+def _end_with_parent(line: Connection) -> None:
     # Results and store are whole at any moment, so nothing is lost; a worker that went on would repeat later work.
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    assert parent is not None
+    wait([parent.sentinel, line])
+    os._exit(1)

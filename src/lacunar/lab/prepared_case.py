@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
-from typing import Any
 
 from torch import Tensor, nn
 
-from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.oracles import oracle
 from lacunar.auditing.trial import Trial
-from lacunar.core.errors import LacunarError, NotApplicable
-from lacunar.core.measurement import Measurement
 from lacunar.core.rng import generator_of
 from lacunar.core.store import Store
 from lacunar.data.data_set import Splits
 from lacunar.data.examples import Source
+from lacunar.lab.cell import Case, Cell
 from lacunar.lab.experiment import Experiment
-from lacunar.lab.plan import Case, Cell
+from lacunar.lab.outcomes import TOOK, outcome_of
 from lacunar.sparsity.trainer import SparseTrainer
 from lacunar.training.recipe import Recipe
 from lacunar.training.trainer import StoreTrainer, Trained
-from lacunar.unlearning.method import Outcome
+from lacunar.unlearning.method import Method, Outcome
 from lacunar.unlearning.problem import Problem
 from lacunar.unlearning.scenario import Posed
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class PreparedCase:
     """A case with everything that its methods share; each part is made when it is first asked for."""
 
     case: Case
@@ -74,8 +70,15 @@ class Stage:
 
     def oracle(self, j: int) -> Trained:
         """The ``j``-th retrained model: the same recipe, under the same mask, with a seed of its own."""
-        mask = None if self.case.pruner is None else self.original.mask
-        return oracle(self.trainer, self.recipe, self.retained, self.case.seed, j, mask, f"oracle {j + 1}")
+        if j not in self._retrained:
+            mask, title = None if self.case.pruner is None else self.original.mask, f"oracle {j + 1}"
+            made = oracle(self.trainer, self.recipe, self.retained, self.case.seed, j, mask, title)
+            self._retrained[j] = made
+        return self._retrained[j]
+
+    @cached_property
+    def _retrained(self) -> dict[int, Trained]:
+        return {}
 
     @cached_property
     def problem(self) -> Problem:
@@ -102,51 +105,50 @@ class Stage:
     def _memory(self) -> dict[tuple[int, int], tuple[nn.Module, Source, Tensor]]:
         return {}
 
-    def trial(self, outcome: Outcome, oracles: tuple[Trained, ...]) -> Trial:
-        """What a judge gets."""
+    @cached_property
+    def _at_hand(self) -> dict[Cell, Outcome]:
+        return {}
+
+    @cached_property
+    def _told(self) -> set[Cell]:
+        return set()
+
+    def outcome(self, cell: Cell) -> tuple[Outcome, bool]:
+        """What the cell left, and whether that was made anew and nobody was told yet; the last one is at hand."""
+        made = False
+        if cell not in self._at_hand:
+            for before, outcome in self._at_hand.items():
+                self._drop_logits(before, outcome.model)
+            self._at_hand.clear()
+            self._at_hand[cell], made = self._oracle(cell) if cell.method is None else self._of_method(cell.method)
+        made = made and cell not in self._told
+        self._told.add(cell)
+        return self._at_hand[cell], made
+
+    def trial(self, cell: Cell) -> Trial:
+        """What a judge gets to see of a cell; an oracle is compared with the others."""
         return Trial(
-            outcome,
+            self.outcome(cell)[0],
             *self._asked,
-            tuple(oracle.model for oracle in oracles),
+            tuple(oracle.model for j, oracle in enumerate(self.oracles) if j != cell.oracle),
             self.posed.forgotten_classes,
             self.case.seed,
             self.trainer,
             self._memory,
         )
 
-    def judged(self, cell: Cell) -> tuple[Outcome, tuple[Measurement, ...]]:
-        """Run the method (an oracle has been trained already) and let every judge look at it."""
-        if cell.method is not None:
-            outcome, oracles = cell.method(self.problem), self.oracles
-        else:
-            assert cell.oracle is not None
-            outcome = self._as_outcome(self.oracles[cell.oracle])
-            oracles = tuple(o for j, o in enumerate(self.oracles) if j != cell.oracle)
-        trial = self.trial(outcome, oracles)
-        return outcome, tuple(m for judge in self.experiment.evaluators for m in _measured(judge, trial))
+    def _of_method(self, method: Method) -> tuple[Outcome, bool]:
+        return outcome_of(self.store, method, self.problem)
 
-    def _as_outcome(self, oracle: Trained) -> Outcome:
+    def _oracle(self, cell: Cell) -> tuple[Outcome, bool]:
+        assert cell.oracle is not None
         retrain = next(m for m in self.experiment.methods if m.name() == "retrain")
-        took = {name: value for name, value in oracle.about.items() if name != "history"}
-        return Outcome(self.problem, retrain, oracle.model, oracle.mask, **took)
+        oracle = self.oracle(cell.oracle)
+        took = {name: oracle.about[name] for name in TOOK}
+        return Outcome(self.problem, retrain, oracle.model, oracle.mask, **took), oracle.made
 
-
-def _measured(judge: Evaluator, trial: Trial) -> list[Measurement]:
-    try:
-        return [_finite(m) for m in judge.measure([trial])]
-    except NotApplicable as error:
-        return [Measurement(judge.name(), None, direction="information", note=f"not applicable: {error}")]
-    except Exception as error:  # noqa: BLE001 - a failed measurement is shown, never dropped
-        return [Measurement(judge.name(), None, direction="information", note=f"failed: {message(error)}")]
-
-
-def _finite(m: Measurement) -> Measurement:
-    ends: dict[str, Any] = {
-        name: None for name in ("value", "low", "high", "target") if not isfinite(getattr(m, name) or 0.0)
-    }
-    return replace(m, **ends, note=f"{m.note} (not finite: {', '.join(ends)})".strip()) if ends else m
-
-
-def message(error: Exception) -> str:
-    """An error as a sentence; one that nobody raised on purpose begins with its type."""
-    return str(error) if isinstance(error, LacunarError) else f"{type(error).__name__}: {error}"
+    def _drop_logits(self, cell: Cell, model: nn.Module) -> None:
+        # Those of originals and oracles serve all cells of the case; those of a method's model only its own.
+        if cell.method is not None:
+            for key in [key for key in self._memory if key[0] == id(model)]:
+                del self._memory[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from lacunar.lab.record import DONE, Record
+from lacunar.lab.record import Line
 
 
 class Progress:
@@ -41,12 +42,26 @@ class Progress:
         if self.bar and self.task is not None:
             self.bar.update(self.task, description=what)
 
-    def done(self, what: str, found: Record | None) -> None:
-        """A task has ended."""
+    def done(self, what: str, found: Sequence[Line] = ()) -> None:
+        """A task has ended, and this is to be written of it."""
         self.finished += 1
-        trouble = "" if found is None or found.status == DONE else f" · {found.status}: {found.message}"
+        trouble = "".join(f" · {line.trouble}" for line in found if line.trouble)
         if self.bar and self.task is not None:
             self.bar.update(self.task, completed=self.finished)
-        if not self.quiet and (trouble or not self.bar):
-            text = f"[{self.finished}/{self.total}, {time.monotonic() - self.began:.0f} s] {what}{trouble}"
+        if trouble or not self.bar:
+            self._say(f"[{self.finished}/{self.total}, {time.monotonic() - self.began:.0f} s] {what}{trouble}")
+
+    def further(self, tasks: int) -> None:
+        """There are so many more tasks than was thought; fewer if negative."""
+        self.total += tasks
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, total=self.total)
+
+    def edited(self, counts: Mapping[str, int]) -> None:
+        """These plug-ins have other sources than when so many of their cells were run."""
+        for line, count in counts.items():
+            self._say(f"the source of {line} has changed: {count} of its cells are run again")
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
             print(text, file=self.out, flush=True)

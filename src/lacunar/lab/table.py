@@ -10,8 +10,10 @@ from statistics import fmean
 from typing import TypeAlias
 
 from lacunar.core import stats
-from lacunar.lab.plan import ORACLE
-from lacunar.lab.record import DONE, Record, latest
+from lacunar.core.measurement import Measurement
+from lacunar.lab.cell import ORACLE
+from lacunar.lab.record import DONE, Record
+from lacunar.lab.results import latest
 
 FEWEST = 3
 """Seeds that a mean needs."""
@@ -22,7 +24,10 @@ Values: TypeAlias = dict[str, float]
 
 @dataclass(frozen=True)
 class Estimate:
-    """One value per seed, and from 3 seeds on their mean with Student's 95 % interval."""
+    """One value per seed, and from 3 seeds on their mean with Student's 95 % interval.
+
+    What a judge said of all seeds together is its value, with the judge's own interval.
+    """
 
     values: tuple[float, ...] = ()
     mean: float | None = None
@@ -34,6 +39,11 @@ class Estimate:
         """The estimate from these values."""
         listed = tuple(values)
         return cls(listed, *stats.t_interval(listed)) if len(listed) >= FEWEST else cls(listed)
+
+    @classmethod
+    def said(cls, m: Measurement) -> Estimate:
+        """What a judge said of all seeds together."""
+        return cls() if m.value is None else cls((m.value,), m.value, m.low, m.high)
 
 
 @dataclass(frozen=True)
@@ -128,9 +138,10 @@ def _comparison(
     disparity: Sequence[str],
 ) -> Comparison:
     done = [record for record in records if record.status == DONE]
-    units = {m.name: m.unit for record in done for m in record.measurements if m.value is not None}
+    single = {m.name: m.unit for record in done for m in record.measurements if m.value is not None}
+    units = single | {m.name: m.unit for record in done for m in record.over_seeds if m.value is not None}
     shown = tuple(name for name in columns or units if name in units)
-    averaged = tuple(disparity) or tuple(name for name in shown if units[name] == "%")
+    averaged = tuple(disparity) or tuple(name for name in shown if single.get(name) == "%")
     retrained = {
         seed: [r for r in done if r.method == ORACLE and r.seed == seed] for seed in sorted({r.seed for r in records})
     }
@@ -154,12 +165,21 @@ def _comparison(
 
 
 def _why(name: str, records: Sequence[Record]) -> str:
-    said = (m.note for record in records for m in record.measurements if m.name == name)
+    said = (m.note for record in records for m in (*record.measurements, *record.over_seeds) if m.name == name)
     return next(said, "no judge measures it")
 
 
 def _values(record: Record) -> Values:
     return {m.name: m.value for m in record.measurements if m.value is not None}
+
+
+def _estimates(records: Sequence[Record], shown: Sequence[str]) -> dict[str, Estimate]:
+    """Of each measurement the values of these seeds, or what was said of all of them together."""
+    found, joint = [_values(r) for r in records], {m.name: m for r in records for m in r.over_seeds}
+    return {
+        name: Estimate.said(joint[name]) if name in joint else Estimate.of(v[name] for v in found if name in v)
+        for name in shown
+    }
 
 
 def _mean(group: Sequence[Record]) -> Values:
@@ -189,13 +209,12 @@ def _row(
     band: Mapping[str, float],
 ) -> Row:
     done = sorted((r for r in records if r.status == DONE), key=lambda r: r.seed)
-    found = [_values(r) for r in done]
     gaps = [_gaps(r, retrained[r.seed]) for r in done]
     estimates = {name: Estimate.of(g[name] for g in gaps if name in g) for name in shown}
     beyond = {n for n, gap in estimates.items() if gap.mean is not None and n in band and abs(gap.mean) > band[n]}
     return Row(
         method,
-        {name: Estimate.of(v[name] for v in found if name in v) for name in shown},
+        _estimates(done, shown),
         estimates,
         frozenset(beyond),
         Estimate.of(d for g in gaps for d in _disparity(g, averaged)),
@@ -224,11 +243,21 @@ def _oracle_row(retrained: Mapping[int, list[Record]], shown: Sequence[str], ave
     ]
     return Row(
         ORACLE,
-        {name: Estimate.of(m[name] for m in means if name in m) for name in shown},
+        {name: Estimate.of(m[name] for m in means if name in m) for name in shown} | _together(groups),
         disparity=Estimate.of(fmean(distances) for distances in apart if distances),
         seconds=Estimate.of(fmean(o.seconds or 0.0 for o in group) for group in groups),
         ratio=Estimate.of(1.0 for _ in groups),
     )
+
+
+def _together(groups: Sequence[Sequence[Record]]) -> dict[str, Estimate]:
+    """The mean over oracles of what was said of each over all seeds; no interval, since they share their originals."""
+    said: dict[str, dict[int | None, float]] = defaultdict(dict)
+    for record in (record for group in groups for record in group):
+        for m in record.over_seeds:
+            if m.value is not None:
+                said[m.name][record.oracle] = m.value
+    return {name: Estimate((fmean(values.values()),)) for name, values in said.items()}
 
 
 def _spread(oracles: Mapping[int, list[Values]], shown: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Doing tasks: whatever happens to one becomes its record, and the next one goes on."""
+"""Doing tasks: whatever happens to one becomes a line of the results, and the next one goes on."""
 
 from __future__ import annotations
 
@@ -8,26 +8,34 @@ from typing import Any
 
 import torch
 
+from lacunar.auditing.evaluator import PerTrial
+from lacunar.auditing.facts import SPARSER, made_sparser
+from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.store import Store
+from lacunar.core.weights import model_state
 from lacunar.data.data_set import DataSource, Splits
 from lacunar.data.ids import ids_digest
+from lacunar.lab.cell import Case, Cell, protocol
 from lacunar.lab.experiment import Experiment
-from lacunar.lab.plan import Case, Cell, Task, protocol
-from lacunar.lab.prepared_case import Stage, message
-from lacunar.lab.record import DONE, FAILED, NOT_APPLICABLE, Record
+from lacunar.lab.judge import judgement, message
+from lacunar.lab.outcomes import TOOK
+from lacunar.lab.plan import Judging, Task, Training
+from lacunar.lab.prepared_case import PreparedCase
+from lacunar.lab.record import DONE, FAILED, NOT_APPLICABLE, Line, Record
 from lacunar.machine.device import device
 from lacunar.machine.environment import environment
 from lacunar.machine.precision import resolve_precision
+from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.scenario import Posed
 
 
-class Bench:
+class Worker:
     """Does tasks one after the other, and keeps the data and the last case at hand.
 
     Args:
         experiment: what all tasks belong to.
-        store: where trained models are kept.
+        store: where trained models and outcomes are kept.
     """
 
     def __init__(self, experiment: Experiment, store: Store) -> None:
@@ -35,80 +43,83 @@ class Bench:
         self.protocol = protocol(experiment)
         self.device = device(experiment.device)
         self._splits: dict[DataSource, Splits] = {}
-        self._stage: Stage | None = None
+        self._last: PreparedCase | None = None
 
-    def stage(self, case: Case) -> Stage:
-        """The case, set up."""
-        if self._stage is None or self._stage.case != case:
-            self._stage = Stage(case, self.experiment, self.store, self._data(case.dataset))
-        return self._stage
+    def prepared(self, case: Case) -> PreparedCase:
+        """The case, set up; the last one is at hand."""
+        if self._last is None or self._last.case != case:
+            self._last = PreparedCase(case, self.experiment, self.store, self._data(case.dataset))
+        return self._last
 
-    def do(self, task: Task) -> Record | None:
-        """Train a model, or run a cell and return its record; a failure becomes a record too."""
+    def do(self, task: Task) -> list[Line]:
+        """What there is to write of a task; a failure is written too."""
         if isinstance(task, Cell):
-            return self._record(task)
-        try:
-            stage = self.stage(task.case)
-            stage.original if task.oracle is None else stage.oracle(task.oracle)
-        except Exception:  # noqa: BLE001 - each cell that needs this model will say in its record why there is none
-            return None
-        return None
+            return [self._record(task, self.prepared(task.case))[0]]
+        return self._judged(task) if isinstance(task, Judging) else self._trained(task)
 
-    def _record(self, cell: Cell) -> Record:
-        case = cell.case
-        lines: dict[str, Any] = {**case.lines()}
+    def _trained(self, training: Training) -> list[Line]:
+        try:
+            case = self.prepared(training.case)
+            case.original if training.oracle is None else case.oracle(training.oracle)
+        except Exception:  # noqa: BLE001 - each cell that needs this model will say in its record why there is none
+            return []
+        return []
+
+    def _judged(self, task: Judging) -> list[Line]:
+        cases = [self.prepared(cell.case) for cell in task.cells]
+        records = [self._record(cell, case) for cell, case in zip(task.cells, cases, strict=True)]
+        # What the store has no longer was made again, and may have come out otherwise.
+        lines: list[Line] = [record for record, made in records if made or record.status != DONE]
+        seen = [i for i, (record, _) in enumerate(records) if record.status == DONE]
+        if seen:
+            said = judgement(
+                task.judge,
+                [records[i][0] for i in seen],
+                lambda: [cases[i].trial(task.cells[i]) for i in seen],
+                over_seeds=not isinstance(task.judge, PerTrial),
+            )
+            lines.append(replace(said, environment=environment(self.device), finished=_now()))
+        return lines
+
+    def _record(self, cell: Cell, prepared: PreparedCase) -> tuple[Record, bool]:
+        """The record of a cell, and whether its model was made now."""
+        lines: dict[str, Any] = {**cell.case.lines()}
         record = Record(
             key=cell.key(self.protocol),
             protocol=self.protocol,
             **lines,
             method=cell.name,
-            seed=case.seed,
+            seed=cell.case.seed,
             oracle=cell.oracle,
+            code=cell.code(),
             environment=environment(self.device),
+            finished=_now(),
         )
         try:
-            stage = self.stage(case)
-            record = replace(record, settings=self._settings(stage, cell))
-            outcome, measurements = stage.judged(cell)
-            record = replace(
-                record,
-                measurements=measurements,
-                seconds=outcome.seconds,
-                cpu_seconds=outcome.cpu_seconds,
-                peak_bytes=outcome.peak_bytes,
-                steps=outcome.steps,
-                examples_seen=outcome.examples_seen,
-                original_seconds=stage.original.about["seconds"],
-                forgotten=_forgotten(stage.posed),
-                notes=(*stage.posed.notes, *outcome.problem.notes, *outcome.notes),
-                precision=resolve_precision(stage.recipe.precision, outcome.model, self.device),
-                status=DONE,
-            )
+            settings = {**cell.settings(), "recipe": prepared.recipe.settings(), "oracles": self.experiment.oracles}
+            record = replace(record, settings=settings)
+            outcome, made = prepared.outcome(cell)
+            return replace(record, **self._found(outcome, prepared), finished=_now()), made
         except NotApplicable as error:
-            record = replace(record, status=NOT_APPLICABLE, message=str(error))
+            return replace(record, status=NOT_APPLICABLE, message=str(error), finished=_now()), True
         except Exception as error:  # noqa: BLE001 - whatever a method raises is its result, and the others go on
-            record = replace(record, status=FAILED, message=message(error))
-        return replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+            return replace(record, status=FAILED, message=message(error), finished=_now()), True
 
-    def _settings(self, stage: Stage, cell: Cell) -> dict[str, Any]:
-        method = {} if cell.method is None else {"method": cell.method.spec()}
+    def _found(self, outcome: Outcome, prepared: PreparedCase) -> dict[str, Any]:
+        sparser = (SPARSER,) if made_sparser(outcome) else ()
         return {
-            **stage.case.settings(),
-            **method,
-            "recipe": stage.recipe.settings(),
-            "oracles": self.experiment.oracles,
-            "evaluators": [evaluator.spec() for evaluator in self.experiment.evaluators],
+            "weights": named.digest(model_state(outcome.model)),
+            **{name: getattr(outcome, name) for name in TOOK},
+            "original_seconds": prepared.original.about["seconds"],
+            "forgotten": _forgotten(prepared.posed),
+            "notes": (*prepared.posed.notes, *outcome.problem.notes, *outcome.notes, *sparser),
+            "precision": resolve_precision(prepared.recipe.precision, outcome.model, self.device),
+            "status": DONE,
         }
 
     def _data(self, source: DataSource) -> Splits:
         if source not in self._splits:
-            loaded = source.load()
-            self._splits[source] = replace(
-                loaded,
-                train=loaded.train.to(self.device),
-                test=loaded.test.to(self.device),
-                validation=None if loaded.validation is None else loaded.validation.to(self.device),
-            )
+            self._splits[source] = source.load().to(self.device)
         return self._splits[source]
 
     def check(self, cases: list[Case]) -> None:
@@ -119,14 +130,18 @@ class Bench:
         """
         for case in cases:
             try:
-                stage = self.stage(case)
-                if len(stage.posed.forget_ids) == 0:
+                prepared = self.prepared(case)
+                if len(prepared.posed.forget_ids) == 0:
                     raise BadInput("the scenario forgets nothing")
-                few = stage.retained.take(torch.arange(min(2, len(stage.retained))))
-                stage.recipe.predict(stage.recipe.fresh(0).to(self.device), few)
+                few = prepared.retained.take(torch.arange(min(2, len(prepared.retained))))
+                prepared.recipe.predict(prepared.recipe.fresh(0).to(self.device), few)
             except (BadInput, NotApplicable) as error:
                 where = " · ".join(case.lines().values())
                 raise type(error)(f"{where} · seed {case.seed}: {error}") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _forgotten(posed: Posed) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from lacunar.core.store import Store
+from lacunar.lab.cell import Cell, cases
+from lacunar.lab.experiment import Experiment
+from lacunar.lab.prepared_case import PreparedCase
+from lacunar.training.recipe import Recipe
+
+
+@pytest.fixture
+def prepared(tiny_experiment, tmp_path):
+    """Makes a case of the tiny experiment, drawn by a seed."""
+
+    def make(seed: int = 0, *replaced: tuple[str, str]) -> PreparedCase:
+        experiment = Experiment.read(tiny_experiment(("seeds = [0, 1, 2]", f"seeds = [{seed}]"), *replaced))
+        (case,) = cases(experiment)
+        return PreparedCase(case, experiment, Store(tmp_path / "store"), case.dataset.load())
+
+    return make
+
+
+def cell(prepared: PreparedCase, name: str) -> Cell:
+    return Cell(prepared.case, next(m for m in prepared.experiment.methods if m.name() == name))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_forgotten_and_retained_was_trained_on_and_what_is_held_out_never(prepared, monkeypatch, seed):
+    # Public code draws the split of the first training and that of the unlearning by different seeds: a tenth of what
+    # it "forgets" was never seen, and validation examples were.
+    seen, fit = [], Recipe.fit
+
+    def noting(self, examples, seed, **more):
+        seen.append(set(examples.ids.tolist()))
+        return fit(self, examples, seed, **more)
+
+    monkeypatch.setattr(Recipe, "fit", noting)
+    case = prepared(seed)
+    forget, retain = (set(part.ids.tolist()) for part in (case.problem.forget, case.problem.retain))
+    (trained,) = seen
+    assert forget | retain == trained and not forget & retain and len(forget) == 12
+    trial = case.trial(cell(case, "do_nothing"))
+    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("held_out", "test"))]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 60 + 20 + 40
+
+
+def test_methods_and_judges_share_no_held_out_example(prepared):
+    case = prepared()
+    trial = case.trial(cell(case, "do_nothing"))
+    assert case.problem.tuning is None and len(trial.part("held_out")) == 20
+    trained = set(case.problem.retain.ids.tolist()) | set(case.problem.forget.ids.tolist())
+    parts = [trained, *(set(trial.part(name).ids.tolist()) for name in ("held_out", "test"))]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 60 + 20 + 40
+
+
+def test_an_oracle_is_compared_with_the_others(prepared):
+    case = prepared()
+    assert case.trial(cell(case, "do_nothing")).oracles == tuple(o.model for o in case.oracles)
+    trial = case.trial(Cell(case.case, oracle=0))
+    assert trial.outcome.model is case.oracles[0].model and trial.oracles == (case.oracles[1].model,)
+    assert trial.outcome.seconds == case.oracles[0].about["seconds"]
+
+
+def test_that_an_outcome_was_made_is_told_once(prepared):
+    case = prepared()
+    nothing, tuned = cell(case, "do_nothing"), cell(case, "fine_tune")
+    assert [case.outcome(c)[1] for c in (nothing, nothing, tuned, nothing)] == [True, False, True, False]
+    assert [case.outcome(Cell(case.case, oracle=0))[1] for _ in range(2)] == [True, False]
+    again = PreparedCase(case.case, case.experiment, case.store, case.splits)
+    assert not again.outcome(tuned)[1] and not again.outcome(Cell(case.case, oracle=0))[1]
+
+
+def test_logits_are_shared_and_those_of_a_method_are_dropped_with_its_model(prepared):
+    case = prepared()
+    tuned, other = cell(case, "fine_tune"), cell(case, "do_nothing")
+    trial = case.trial(tuned)
+    own, oracle = trial.logits("test"), trial.oracle_trials()[0].logits("test")
+    again = case.trial(tuned)
+    assert again.logits("test") is own and again.oracle_trials()[0].logits("test") is oracle
+    assert case.trial(other).oracle_trials()[0].logits("test") is oracle
+    held = [model for model, _, _ in trial.memory.values()]
+    assert all(model is not trial.outcome.model for model in held) and any(m is trial.oracles[0] for m in held)
