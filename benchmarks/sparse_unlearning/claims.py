@@ -232,12 +232,12 @@ def _plain_note(found: Found) -> str:
 
 def tables() -> list[Table]:
     """All tables of the page."""
-    found = {folder: by_sparsity(HERE / folder) for folder in (*FOLDERS, "backdoor", "prop2")}
+    found = {folder: by_sparsity(HERE / folder) for folder in (*FOLDERS, "backdoor", "proposition2")}
     both = [(found[folder], title) for folder, title in FOLDERS.items()]
     made = [table for make in (falls, ranks, l1_against_fine_tuning) for table in make(both)]
     gated = gates({folder: found[folder] for folder in (*FOLDERS, "backdoor")})
     solvers = map(schedules, comparisons(HERE / "l1"))
-    return [gated, *made, backdoors(found["backdoor"]), *solvers, proposition(found["prop2"])]
+    return [gated, *made, backdoors(found["backdoor"]), *solvers, proposition(found["proposition2"])]
 
 
 def page(made: Sequence[Table]) -> str:

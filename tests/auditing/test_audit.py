@@ -14,7 +14,7 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import seed_of
 from lacunar.core.weights import model_state
-from lacunar.evaluators.distances.gap import Gap
+from lacunar.evaluators.distances.disparity import Disparity
 from lacunar.evaluators.utility.accuracy import Accuracy
 from lacunar.training.watch import Watch
 from tests import problems
@@ -206,7 +206,7 @@ def test_weights_add_a_mandatory_statistic(digits, digits_oracles):
 
 
 def test_extra_evaluators_are_shown_and_do_not_count(digits, digits_oracles):
-    extra = (Accuracy(per_class=True), Broken(), Gap())
+    extra = (Accuracy(per_class=True), Broken(), Disparity())
     found = audit(outcome_of(digits, "do_nothing"), digits.test, oracles=digits_oracles[:3], extra_evaluators=extra)
     table = items(found)
     assert table["ta_class[4]"].verdict == "information" and len(table["ta_class[4]"].oracles) == 3

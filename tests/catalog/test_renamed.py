@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lacunar.catalog import registry, renamed
+from lacunar.catalog import documentation, registry, renamed
 from lacunar.core.errors import BadInput
 from lacunar.methods.fine_tuning.l1_sparse import L1Sparse
 
@@ -38,6 +38,11 @@ def test_a_former_name_of_a_plug_in_is_taken_with_a_sentence(monkeypatch):
         made = registry.parse("methods", "sparse_l1:epochs=2")
     assert made == L1Sparse(epochs=2) and made.line() == "l1_sparse:epochs=2"
     assert registry.is_known("methods", "sparse_l1") and "sparse_l1" not in registry.names("methods")
+
+
+def test_the_page_of_a_former_name_is_that_of_today():
+    with pytest.warns(FutureWarning, match="the evaluator 'prop2' is called 'proposition2' now"):
+        assert documentation.page("evaluators", "prop2") == documentation.page("evaluators", "proposition2")
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)

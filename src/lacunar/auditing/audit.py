@@ -39,7 +39,7 @@ from lacunar.unlearning.problem import Problem
 
 COMPARED = ("accuracy", "mia", "legacy_mia", "weight_distance")
 BESIDE_ORACLES = ("clipped_margin", "per_example_z", "class_profile", "representation")
-"""The default judges whose numbers are compared with those of oracles, beside ``residue``."""
+"""The default judges whose numbers are compared with those of oracles, beside ``forget_margins``."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def audit(
     rule, problem = Rule(alpha, rho_star), outcome.problem
     k, models = given_oracles(oracles, problem)
     procedures = _procedures(procedure_on_oracle, k)
-    residue = registry.find("evaluators", "residue", weights=None if weights is None else dict(weights))
+    residue = registry.find("evaluators", "forget_margins", weights=None if weights is None else dict(weights))
     trial, notes = trial_of(outcome, test, held_out, forgotten_classes, seed)
     found = copies(trial)
     seconds: list[float] = []
@@ -160,7 +160,7 @@ def _evidence(
     items, controls = judged([*_missing(measured, (*traces, *utility)), *measured], traces, utility, rule)
     checks, checked = self_checks(panel, rule.alpha)
     cost = registry.find("evaluators", "cost", retrain_seconds=statistics.median(seconds) if seconds else None)
-    alone = [cost, *[registry.parse("evaluators", "gap")] * oracles]
+    alone = [cost, *[registry.parse("evaluators", "disparity")] * oracles]
     said = single(panel, [*alone, *(e for e in extra if not comparable(e))])
     return [*checks, *items], [*checked, *controls], [*said, *failed]
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lacunar.catalog import renamed
 from lacunar.catalog.formula import readable
 from lacunar.catalog.plugin import Plugin
 from lacunar.catalog.registry import family, names, plugin_class
@@ -48,6 +49,7 @@ def page(kind: str, name: str) -> dict[str, Any]:
     Raises:
         BadInput: no plug-in of this name; the nearest match and all names are listed.
     """
+    name = renamed.plugin(kind, name)
     if kind == "evaluators" and name not in names(kind):
         makers = {measure: maker for measure, (maker, _) in measures().items()}
         if name not in makers:

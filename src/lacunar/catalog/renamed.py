@@ -8,7 +8,9 @@ from typing import Any
 
 from lacunar.core.errors import BadInput
 
-PLUGINS: dict[str, dict[str, str]] = {}
+PLUGINS: dict[str, dict[str, str]] = {
+    "evaluators": {"gap": "disparity", "prop2": "proposition2", "residue": "forget_margins"},
+}
 """By kind of plug-in: the name of today for each former one."""
 
 

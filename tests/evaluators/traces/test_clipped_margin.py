@@ -49,7 +49,7 @@ def test_one_extreme_example_moves_it_little(digits, digits_oracles):
         louder[-1].weight.mul_(50.0)
         louder[-1].bias.mul_(50.0)
     loud = trial.seen_as(louder)
-    plain = {m.name: m.value for m in registry.find("evaluators", "residue").measure([loud])}
+    plain = {m.name: m.value for m in registry.find("evaluators", "forget_margins").measure([loud])}
     assert abs(plain["residue_mean"]) > 5 * abs(values(loud)["clipped_mean"])
 
 

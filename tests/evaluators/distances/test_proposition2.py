@@ -13,7 +13,7 @@ from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.rng import numpy_generator
 from lacunar.data.examples import Examples
-from lacunar.evaluators.distances.prop2 import Prop2, sharpness
+from lacunar.evaluators.distances.proposition2 import Proposition2, sharpness
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.method import Outcome
@@ -82,7 +82,7 @@ def case(mask: named.Mask | None = None, schedule: str = "cosine") -> Trial:
 def test_terms_by_hand(masked):
     mask = some_mask(build()) if masked else None
     trial = case(mask, "constant")
-    problem, found = trial.outcome.problem, toy.values(Prop2().measure([trial]))
+    problem, found = trial.outcome.problem, toy.values(Proposition2().measure([trial]))
     assert (found["prop2_rate"], found["prop2_steps"]) == (pytest.approx(0.1), 9)
     start = named.keep(named.weights(problem.recipe.fresh(5)), mask)
     travel = named.norm(named.add(named.weights(problem.model), start, -1.0))
@@ -99,16 +99,16 @@ def test_error_of_the_coupled_retraining_itself_is_zero_and_the_floor_is_not():
     trial = case()
     problem = trial.outcome.problem
     retrained = problem.recipe.fit(data(), 5, skip=[1, 4, 9])
-    found = toy.values(Prop2().measure([trial.seen_as(retrained)]))
+    found = toy.values(Proposition2().measure([trial.seen_as(retrained)]))
     assert found["prop2_error"] == 0 and found["prop2_floor"] > 0
 
 
 def test_rate_of_a_schedule_is_the_root_mean_square():
-    found = toy.values(Prop2().measure([case()]))
+    found = toy.values(Proposition2().measure([case()]))
     rates = [0.05 * (1 + math.cos(math.pi * i / 9)) for i in range(9)]
     assert found["prop2_rate"] ** 2 * 9 == pytest.approx(sum(r**2 for r in rates))
 
 
 def test_refusals():
     with pytest.raises(BadInput, match="examples must be at least 1"):
-        Prop2(0)
+        Proposition2(0)

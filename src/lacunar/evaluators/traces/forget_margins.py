@@ -18,7 +18,7 @@ from lacunar.core.measurement import Measure, Measurement
 
 
 @dataclass(frozen=True)
-class Residue(PerTrial):
+class ForgetMargins(PerTrial):
     r"""Statistics T of one model over the forgotten examples F, to be compared with retrained oracles.
 
     With :math:`\phi = \ln(p_y/(1-p_y))` and c(x) the mean of :math:`\phi` over never-seen examples of the class of x

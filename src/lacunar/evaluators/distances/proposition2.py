@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Prop2(PerTrial):
+class Proposition2(PerTrial):
     r"""Both sides of :math:`\|\theta_u - \theta_r\| = O(\eta^2 t \, \|m \odot (\theta_t - \theta_0)\| \, \sigma(m))`.
 
     :math:`\theta_t` is the original after t steps at learning rate :math:`\eta` from :math:`\theta_0`,

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Gap(Evaluator):
+class Disparity(Evaluator):
     r"""Gaps of UA, RA, TA and the legacy MIA-efficacy to retrained models, and their mean, "disparity".
 
     One trial: value minus the oracles' mean, with the t-prediction interval (three or more oracles). Several trials:

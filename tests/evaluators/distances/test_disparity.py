@@ -8,8 +8,8 @@ import torch
 from lacunar.core import stats
 from lacunar.core.errors import NotApplicable
 from lacunar.evaluators.attacks.legacy_mia import LegacyMia
-from lacunar.evaluators.distances import gap
-from lacunar.evaluators.distances.gap import Gap
+from lacunar.evaluators.distances import disparity
+from lacunar.evaluators.distances.disparity import Disparity
 from lacunar.evaluators.utility.accuracy import Accuracy
 from tests.evaluators import toy
 
@@ -21,16 +21,16 @@ def oracles():
 
 def by_hand(trial):
     found = toy.values([*Accuracy().one(trial), *LegacyMia().one(trial)])
-    return [found[name] for name in gap.METRICS]
+    return [found[name] for name in disparity.METRICS]
 
 
 def test_one_trial_by_hand(oracles):
     trial = toy.world(oracles=oracles)
-    found = {m.name: m for m in Gap().measure([trial])}
+    found = {m.name: m for m in Disparity().measure([trial])}
     ours, theirs = by_hand(trial), [by_hand(t) for t in trial.oracle_trials()]
     means = [sum(column) / 4 for column in zip(*theirs, strict=True)]
     gaps = [a - b for a, b in zip(ours, means, strict=True)]
-    assert [found[n].value for n in gap.METRICS.values()] == pytest.approx(gaps)
+    assert [found[n].value for n in disparity.METRICS.values()] == pytest.approx(gaps)
     assert found["average_gap"].value == pytest.approx(sum(map(abs, gaps)) / 4)
     assert found["average_gap_per_seed"].value == found["average_gap"].value
     half = stats.prediction_factor(4) * stats.spread([row[0] for row in theirs])
@@ -44,7 +44,7 @@ def test_the_oracles_own_disparity_leaves_each_out(oracles):
     for i, row in enumerate(theirs):
         rest = [r for j, r in enumerate(theirs) if j != i]
         own.append(sum(abs(row[c] - sum(r[c] for r in rest) / 3) for c in range(4)) / 4)
-    found = {m.name: m for m in Gap().measure([trial])}["average_gap_oracle"]
+    found = {m.name: m for m in Disparity().measure([trial])}["average_gap_oracle"]
     assert found.value == pytest.approx(sum(own) / 4) and found.value > 0
     assert found.low < found.value < found.high
 
@@ -52,7 +52,7 @@ def test_the_oracles_own_disparity_leaves_each_out(oracles):
 def test_several_seeds(oracles):
     first = toy.world(oracles=oracles)
     trials = [first.seen_as(toy.Shifted(s)) for s in (0.0, 0.2, -0.2)]
-    found = {m.name: m for m in Gap().measure(trials)}
+    found = {m.name: m for m in Disparity().measure(trials)}
     values = [by_hand(t)[0] for t in trials]
     theirs = [by_hand(t)[0] for t in first.oracle_trials()]
     assert found["gap_ua"].value == pytest.approx(sum(values) / 3 - sum(theirs) / 4)
@@ -63,7 +63,7 @@ def test_several_seeds(oracles):
 
 
 def test_one_oracle_has_no_spread(oracles):
-    found = {m.name: m for m in Gap().measure([toy.world(oracles=oracles[:1])])}
+    found = {m.name: m for m in Disparity().measure([toy.world(oracles=oracles[:1])])}
     assert found["gap_ua"].low is None
     assert found["average_gap_oracle"].value is None and "no spread" in found["average_gap_oracle"].note
 
@@ -73,10 +73,10 @@ def test_an_undefined_metric_is_left_out_of_the_average(oracles):
     part = (toy.logits_for(y, 1.0, noise=1.0), y)
     other = (toy.logits_for(y + 1, 1.0, noise=1.0), y + 1)
     trial = toy.trial(part, other, part, oracles=oracles, forgotten_classes=(0,))
-    found = toy.values(Gap().measure([trial]))
+    found = toy.values(Disparity().measure([trial]))
     assert found["gap_ta"] is None and not math.isnan(found["average_gap"])
 
 
 def test_it_needs_oracles():
     with pytest.raises(NotApplicable, match="retrained oracles"):
-        Gap().measure([toy.world()])
+        Disparity().measure([toy.world()])
