@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from lacunar.core.errors import BadInput
 from lacunar.data.examples import Examples
@@ -58,6 +58,23 @@ def test_a_stream_reads_only_what_a_batch_needs():
     assert data.reads == 3
 
 
+def test_a_plain_loader_is_taken_and_another_iterable_is_asked_for_its_data_set():
+    assert load(DataLoader(Pairs(4), batch_size=2, shuffle=True)).x.tolist() == load(Pairs(4)).x.tolist()
+
+    class Wrapped:
+        dataset = Pairs(4)
+
+    with pytest.raises(BadInput, match=r"got Wrapped; give its \.dataset"):
+        load(Wrapped())
+
+
+def test_one_stored_label_in_the_middle_that_differs_is_enough():
+    data = Pairs(1000)
+    data.targets = [i % 2 for i in range(1000)]
+    data.targets[100:140] = [7] * 40
+    assert load(data, resident_bytes=8).y.tolist() == [i % 2 for i in range(1000)]
+
+
 def test_stored_labels_that_differ_from_those_returned_are_not_used():
     data = Pairs()
     data.targets = [1 - i % 2 for i in range(10)]
@@ -102,7 +119,8 @@ class Random(Pairs):
         ([("text", 0)], "inputs must be numbers, got str"),
         ([{"x": torch.zeros(1)}], "no label under labels / label / y"),
         ([5], r"items must be \(x, y\) or a dict"),
-        (Random(), "differs between two readings"),
+        (Random(), "item 0 of the data set differs between two readings"),
+        ([(torch.zeros(2), 0)] * 3 + [(torch.tensor([0, float("nan")]), 0)], "NaN or infinity at positions 3"),
     ],
 )
 def test_bad_data_sets_get_a_sentence(data, sentence):

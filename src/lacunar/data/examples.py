@@ -16,6 +16,7 @@ from torch import Tensor
 from lacunar.core.errors import BadInput, sample_of
 from lacunar.core.rng import generator_of
 from lacunar.data.batches import Batch, Inputs, move, rows
+from lacunar.data.finite import not_finite_rows
 from lacunar.data.ids import Ids, as_ids
 
 
@@ -199,9 +200,8 @@ class Examples(Source):
         if not labels.is_floating_point():
             labels = labels.to(torch.int64)
         for name, part in inputs.items() if isinstance(inputs, dict) else [("x", inputs)]:
-            if part.is_floating_point() and not bool(torch.isfinite(part).all()):
-                bad = (~torch.isfinite(part)).reshape(len(part), -1).any(1).nonzero().reshape(-1)
-                raise BadInput(f"{name} holds NaN or infinity at positions {sample_of(bad.tolist())}; clean the data")
+            if bad := not_finite_rows(part):
+                raise BadInput(f"{name} holds NaN or infinity at positions {sample_of(bad)}; clean the data")
         chosen = torch.arange(len(labels)) if ids is None else as_ids(ids)
         return cls(inputs, labels, chosen.to(labels.device))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -14,10 +14,13 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from lacunar.core.errors import BadInput
 from lacunar.data.batches import Batch, Inputs, move
-from lacunar.data.examples import Examples, Source, from_array
+from lacunar.data.examples import Examples, Source
 from lacunar.data.ids import Ids, as_ids
+from lacunar.data.items import collate, read_item
+from lacunar.data.loader import unwrapped
+from lacunar.data.resident import gathered, gathered_labels
+from lacunar.data.steady import steady
 
-LABEL_KEYS = ("labels", "label", "y")
 RESIDENT_BYTES = 4 << 30
 
 
@@ -26,7 +29,8 @@ class Stream(Source):
     """Examples read item by item from ``dataset`` when a batch needs them; the next batch is read ahead in a thread.
 
     Attributes:
-        dataset: map-style, returning ``(x, y)`` or a dict with a label under one of ``LABEL_KEYS``.
+        dataset: map-style, returning ``(x, y)`` or a dict with a label under one of
+            :data:`lacunar.data.items.LABEL_KEYS`.
         at: int64 ``[n]``, the index in ``dataset`` of each example.
         y, ids: as in :class:`~lacunar.data.examples.Examples`; labels given here replace those of the items.
         device: where batches are put.
@@ -53,7 +57,7 @@ class Stream(Source):
 
     def inputs_at(self, positions: Tensor) -> Inputs:
         chosen = [int(i) for i in self.at[positions.cpu()]]
-        return move(collate([split_item(self.dataset[i])[0] for i in chosen], chosen), self.device)
+        return move(collate([read_item(self.dataset, i)[0] for i in chosen], chosen), self.device)
 
     def labelled(self, y: Tensor) -> Stream:
         return replace(self, y=y.cpu())
@@ -101,109 +105,52 @@ def load(dataset: Any, ids: Ids | None = None, *, first_id: int = 0, resident_by
     """Any data set as a :class:`Source`: resident when it fits in ``resident_bytes``, else streamed.
 
     Takes :class:`Source` (returned as it is), a pair ``(x, y)`` of arrays or tensors, or a map-style torch ``Dataset``
-    whose items are ``(x, y)`` or dicts with a label. Ids are ``ids``, else ``dataset.ids``, else positions counted from
-    ``first_id`` (a test set starts where the training ids end).
+    whose items are ``(x, y)`` or dicts with a label, also inside a plain ``DataLoader``. Ids are ``ids``, else
+    ``dataset.ids``, else positions counted from ``first_id`` (a test set starts where the training ids end).
 
     Raises:
-        BadInput: an empty data set, items of another form, items that change from one reading to the next (random
-            augmentation must be left to the recipe), or items of different shapes.
+        BadInput: an empty data set, items of another form, items that cannot be read, items or labels that change from
+            one reading to the next (random augmentation must be left to the recipe), items of different shapes, or a
+            ``DataLoader`` that chooses or changes examples.
     """
+    dataset = unwrapped(dataset)
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, tuple) and len(dataset) == 2:
         return Examples.of(*dataset, ids=torch.arange(len(dataset[1])) + first_id if ids is None else ids)
-    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise BadInput(
-            f"a data set is a pair (x, y) or has __len__ and __getitem__, got {type(dataset).__name__}; "
-            "wrap an iterable in a list first"
-        )
-    n = len(dataset)
-    if n == 0:
-        raise BadInput("the data set is empty")
+    n = _length(dataset)
     own = getattr(dataset, "ids", None) if ids is None else ids
     chosen = torch.arange(n) + first_id if own is None else as_ids(own)
-    first = split_item(dataset[0])[0]
-    if not _same(first, split_item(dataset[0])[0]):
-        raise BadInput(
-            "item 0 of the data set differs between two readings; turn random augmentation off there and "
-            "name it in the recipe (augment=...)"
-        )
-    size = sum(t.numel() * t.element_size() for t in (first.values() if isinstance(first, dict) else [first]))
+    probes = steady(dataset, n)
+    x, _ = read_item(dataset, 0)
+    size = sum(t.numel() * t.element_size() for t in (x.values() if isinstance(x, dict) else [x]))
     if size * n > resident_bytes:
-        return Stream(dataset, torch.arange(n), _labels(dataset, n), chosen)
-    items = [split_item(dataset[i]) for i in range(n)]
-    labels = torch.as_tensor(np.asarray([np.asarray(y) for _, y in items]))
-    return Examples.of(collate([x for x, _ in items], range(n)), labels, chosen)
+        return Stream(dataset, torch.arange(n), _labels(dataset, n, probes), chosen)
+    return Examples.of(*gathered(dataset, n), chosen)
 
 
-def split_item(item: Any) -> tuple[Inputs, Any]:
-    """An item as ``(x, y)``, tensors inside; PIL images become uint8 ``[channels, height, width]``.
-
-    A tuple of inputs becomes a dict with keys "0", "1", ..., which the forward pass hands over by position.
-    """
-    if isinstance(item, Mapping):
-        key = next((k for k in LABEL_KEYS if k in item), None)
-        if key is None:
-            raise BadInput(f"items are dicts with keys {list(item)}, but no label under {' / '.join(LABEL_KEYS)}")
-        return {k: _one(v) for k, v in item.items() if k != key and k != "id"}, item[key]
-    if isinstance(item, Sequence) and len(item) == 2:
-        x, y = item
-        if isinstance(x, tuple):
-            x = {str(i): part for i, part in enumerate(x)}
-        return ({k: _one(v) for k, v in x.items()} if isinstance(x, Mapping) else _one(x)), y
-    raise BadInput(f"items must be (x, y) or a dict with a label, got {type(item).__name__}")
+def _length(dataset: Any) -> int:
+    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        hint = "give its .dataset" if hasattr(dataset, "dataset") else "wrap an iterable in a list first"
+        raise BadInput(
+            f"a data set is a pair (x, y) or has __len__ and __getitem__, got {type(dataset).__name__}; {hint}"
+        )
+    if len(dataset) == 0:
+        raise BadInput("the data set is empty")
+    return len(dataset)
 
 
-def collate(items: Sequence[Inputs], positions: Sequence[int]) -> Inputs:
-    """Inputs of single examples as one batch."""
-    first = items[0]
-    try:
-        if isinstance(first, dict):
-            return {key: torch.stack([cast(dict[str, Tensor], x)[key] for x in items]) for key in first}
-        return torch.stack([cast(Tensor, x) for x in items])
-    except (RuntimeError, KeyError) as error:
-        odd = next((p for p, x in zip(positions, items, strict=True) if not _alike(first, x)), positions[0])
-        raise BadInput(f"item {odd} of the data set has another shape than item {positions[0]}: pad it") from error
-
-
-def _one(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    array = np.asarray(value)
-    if hasattr(value, "getbands"):
-        array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-    if array.dtype.kind not in "biuf":
-        raise BadInput(f"inputs must be numbers, got {type(value).__name__}; tokenise or encode them first")
-    return from_array(np.array(array))
-
-
-def _alike(a: Inputs, b: Inputs) -> bool:
-    if isinstance(a, dict) or isinstance(b, dict):
-        return isinstance(a, dict) and isinstance(b, dict) and all(k in b and a[k].shape == b[k].shape for k in a)
-    return a.shape == b.shape
-
-
-def _same(a: Inputs, b: Inputs) -> bool:
-    if not _alike(a, b):
-        return False
-    if isinstance(a, dict) and isinstance(b, dict):
-        return all(torch.equal(a[k], b[k]) for k in a)
-    return torch.equal(cast(Tensor, a), cast(Tensor, b))
-
-
-def _labels(dataset: Any, n: int) -> Tensor:
+def _labels(dataset: Any, n: int, probes: dict[int, Tensor]) -> Tensor:
     for name in ("targets", "labels"):
         known = getattr(dataset, name, None)
         # A data set may return other labels than it stores, e.g. through a target transform.
-        if (
-            known is not None
-            and len(known) == n
-            and all(int(known[i]) == _class(dataset, i) for i in (0, n // 2, n - 1))
-        ):
-            return torch.as_tensor(np.asarray(known))
-    return torch.as_tensor(np.asarray([np.asarray(split_item(dataset[i])[1]) for i in range(n)]))
+        if known is not None and len(known) == n and all(_is(known[i], label) for i, label in probes.items()):
+            return torch.as_tensor(np.asarray(known)).to(torch.int64)
+    labels = gathered_labels(dataset, n)
+    return labels if labels.is_floating_point() else labels.to(torch.int64)
 
 
-def _class(dataset: Any, i: int) -> int | None:
-    label = np.asarray(split_item(dataset[i])[1])
-    return int(label) if label.ndim == 0 and label.dtype.kind in "biu" else None
+def _is(known: Any, label: Tensor) -> bool:
+    value = np.asarray(known)
+    whole = not label.is_floating_point() and label.ndim == 0 and value.ndim == 0 and value.dtype.kind in "biu"
+    return whole and int(value) == int(label)
