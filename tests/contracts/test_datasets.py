@@ -25,7 +25,7 @@ def loaded(name: str, **settings: Any) -> Splits:
 
 
 def parts(splits: Splits) -> list[Any]:
-    return [part for part in (splits.train, splits.validation, splits.test) if part is not None]
+    return [part for part in (splits.train, splits.validation, splits.tuning, splits.test) if part is not None]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,14 +40,25 @@ def test_absent_files_are_named_with_where_they_were_looked_for(name, tmp_path):
         registry.find("datasets", name, folder=str(tmp_path)).load()
 
 
-@pytest.mark.parametrize("settings", [{}, {"validation": 0.2}], ids=["whole", "held out"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"validation": 0.2}, {"tuning": 0.1}, {"validation": 0.2, "tuning": 0.1}], ids=str
+)
 @pytest.mark.parametrize("name", MADE)
 def test_parts_share_no_id_and_test_ids_go_on(name, settings):
     splits = loaded(name, **settings)
     ids = torch.cat([part.ids for part in parts(splits)])
     assert torch.equal(ids.sort().values, torch.arange(len(ids)))
     assert int(splits.test.ids.min()) == len(ids) - len(splits.test)
-    assert (splits.validation is None) == (not settings)
+    assert (splits.validation is None) == ("validation" not in settings)
+    assert (splits.tuning is None) == ("tuning" not in settings)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_tuning_part_leaves_the_judges_part_as_it_is(name):
+    plain, tuned = loaded(name, validation=0.2), loaded(name, validation=0.2, tuning=0.1)
+    assert tuned.validation.digest() == plain.validation.digest() and tuned.test.digest() == plain.test.digest()
+    assert set(plain.train.ids.tolist()) == {*tuned.train.ids.tolist(), *tuned.tuning.ids.tolist()}
+    assert len(tuned.tuning) == pytest.approx(0.1 * (len(plain.train) + len(plain.validation)), rel=0.1)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -74,3 +85,5 @@ def test_a_share_that_cannot_be_held_out_is_refused(name):
     for share in (-0.1, 1.0):
         with pytest.raises(BadInput, match=r"0 <= share < 1"):
             registry.find("datasets", name, validation=share).load()
+        with pytest.raises(BadInput, match=r"tuning is the share .* 0 <= share < 1"):
+            registry.find("datasets", name, tuning=share).load()

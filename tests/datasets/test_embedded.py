@@ -127,6 +127,20 @@ def test_the_whole_number_of_examples_is_no_subset():
 
 def test_stratified_parts_are_disjoint_and_complete():
     y = torch.tensor([0] * 10 + [1] * 6)
-    drawn, rest = stratified(y, 0.5, seed=1)
+    drawn, rest = stratified(y, 1, test=0.5)
     assert torch.equal(torch.cat([drawn, rest]).sort().values, torch.arange(16))
     assert torch.bincount(y[drawn]).tolist() == [5, 3]
+
+
+def test_a_further_share_leaves_the_draw_of_the_first_as_it_is():
+    y = torch.tensor([0] * 10 + [1] * 6)
+    alone, _ = stratified(y, 1, validation=0.5)
+    held, tuned, rest = stratified(y, 1, validation=0.5, tuning=0.3)
+    assert torch.equal(held, alone) and torch.bincount(y[tuned]).tolist() == [3, 2]
+    assert torch.equal(torch.cat([held, tuned, rest]).sort().values, torch.arange(16))
+    assert len(stratified(y, 1, validation=0.0, tuning=0.3)[0]) == 0
+
+
+def test_shares_that_take_a_whole_class_are_refused():
+    with pytest.raises(BadInput, match=r"tuning=0.5 would hold out 5 of the 5 examples of class 0"):
+        stratified(torch.tensor([0] * 10 + [1] * 6), 1, validation=0.5, tuning=0.5)

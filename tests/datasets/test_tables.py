@@ -98,6 +98,9 @@ def test_messages_become_next_character_examples(tmp_path):
     splits = find("datasets", "sms", **source, validation=0.25).load()
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (6, 2, 2)
     assert {text_of(y) for y in splits.train.y} == {"hello, n"} and splits.test.ids.tolist() == [8, 9]
+    both = find("datasets", "sms", **source, validation=0.25, tuning=0.25).load()
+    assert both.validation.digest() == splits.validation.digest() and splits.tuning is None
+    assert sorted([*both.train.ids.tolist(), *both.tuning.ids.tolist()]) == splits.train.ids.tolist()
     assert text_of(find("datasets", "sms", **source, lower=False, n_train=3).load().train.y[2]) == "Hello, N"
     assert len(find("datasets", "sms", **source, n_test=1).load().test) == 1
     with pytest.raises(BadInput, match="n_train must be 1 to 8"):
@@ -124,7 +127,9 @@ def test_damaged_files_are_refused(write_it, name, sentence, tmp_path):
         find("datasets", name, folder=str(tmp_path)).load()
 
 
-@pytest.mark.parametrize("settings", [{"length": 1}, {"validation": 1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"length": 1}, {"validation": 1.0}, {"tuning": -0.5}, {"validation": 0.5, "tuning": 0.5}]
+)
 def test_settings_that_cannot_be(settings):
     with pytest.raises(BadInput, match=next(iter(settings))):
         find("datasets", "sms", **settings)

@@ -81,3 +81,13 @@ def test_logits_are_shared_and_those_of_a_method_are_dropped_with_its_model(prep
     assert case.trial(other).oracle_trials()[0].logits("test") is oracle
     held = [model for model, _, _ in trial.memory.values()]
     assert all(model is not trial.outcome.model for model in held) and any(m is trial.oracles[0] for m in held)
+
+
+def test_methods_tune_on_a_part_that_nobody_else_sees(prepared):
+    case, plain = prepared(0, ("validation=0.25", "validation=0.25,tuning=0.1")), prepared()
+    trial = case.trial(cell(case, "do_nothing"))
+    assert len(case.problem.tuning) == 9 and plain.problem.tuning is None
+    assert trial.part("held_out").digest() == plain.splits.validation.digest()
+    mine = case.problem.tuning.ids
+    seen = [*(trial.part(name) for name in ("forget", "retain", "test", "held_out")), case.retained]
+    assert not any(bool(part.has(mine).any()) for part in seen)

@@ -23,20 +23,18 @@ def splits(
     n_train: int | None,
     n_test: int | None,
     validation: float,
+    tuning: float,
     seed: int,
     normalize: Normalize | None = None,
     classes: tuple[str, ...] = (),
 ) -> Splits:
-    """The parts that a user asked for: subsets first, then the validation part out of the training subset."""
+    """The parts that a user asked for: subsets first, then validation and tuning out of the training subset."""
     train, test = subset(train, n_train, "n_train"), subset(test, n_test, "n_test")
-    held, kept = stratified(train.y, validation, seed) if validation else (None, None)
-    return Splits(
-        train if kept is None else train.take(kept),
-        test,
-        normalize,
-        None if held is None else train.take(held),
-        classes,
-    )
+    if not validation and not tuning:
+        return Splits(train, test, normalize, classes=classes)
+    held, tuned, kept = stratified(train.y, seed, validation=validation, tuning=tuning)
+    parts = (train.take(part) if len(part) else None for part in (held, tuned))
+    return Splits(train.take(kept), test, normalize, next(parts), classes, tuning=next(parts))
 
 
 def numbered(x: Tensor, y: Tensor, first_id: int = 0) -> Examples:
@@ -68,26 +66,38 @@ def subset(examples: Examples, n: int | None, setting: str) -> Examples:
     return examples.take(torch.cat(firsts).sort().values)
 
 
-def stratified(y: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions in two disjoint parts: ``share`` of each class, rounded, drawn at random; and the rest, both ascending.
+def stratified(y: Tensor, seed: int, **shares: float) -> tuple[Tensor, ...]:
+    """Positions in disjoint parts, ascending: of each class these shares, rounded, drawn at random; and the rest.
+
+    Each share keeps its draw when those behind it change.
 
     Raises:
-        BadInput: a share outside (0, 1), or one that takes none or all of a class.
+        BadInput: a share outside [0, 1), or shares that take none or all of a class; the share is named.
     """
-    if not 0 < share < 1:
-        raise BadInput(f"validation is the share of the training set to hold out, 0 <= share < 1, got {share}")
-    drawn = torch.zeros(len(y), dtype=torch.bool)
+    for name, share in shares.items():
+        check_share(name, share)
+    part = torch.full((len(y),), len(shares))
     generator = generator_of(seed, "split")
     for label in torch.unique(y):
         members = (y == label).nonzero().reshape(-1)
-        count = round(share * len(members))
-        if not 0 < count < len(members):
-            raise BadInput(
-                f"validation={share} would hold out {count} of the {len(members)} examples of class {int(label)}; "
-                "each class needs at least one in either part"
-            )
-        drawn[members[torch.randperm(len(members), generator=generator)[:count]]] = True
-    return drawn.nonzero().reshape(-1), (~drawn).nonzero().reshape(-1)
+        members = members[torch.randperm(len(members), generator=generator)]
+        left = len(members)
+        for number, (name, share) in enumerate(shares.items()):
+            count = round(share * len(members))
+            if share and not 0 < count < left:
+                raise BadInput(
+                    f"{name}={share} would hold out {count} of the {left} examples of class {int(label)}; each class "
+                    "needs at least one in each part"
+                )
+            part[members[len(members) - left :][:count]] = number
+            left -= count
+    return tuple((part == number).nonzero().reshape(-1) for number in range(len(shares) + 1))
+
+
+def check_share(name: str, share: float) -> None:
+    """Raise :class:`BadInput` unless ``share`` of a training set can be held out."""
+    if not 0 <= share < 1:
+        raise BadInput(f"{name} is the share of the training set to hold out, 0 <= share < 1, got {share}")
 
 
 def columns_named(features: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:

@@ -66,8 +66,8 @@ class Adult(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
         folder: where the files are; None for the folder that the environment variable LACUNAR_DATA names.
     """
 
@@ -76,6 +76,7 @@ class Adult(DataSource):
     validation: float = 0.0
     seed: int = 0
     folder: str | None = None
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         place = located("Adult", self.folder, FOLDERS, FILES)
@@ -86,6 +87,7 @@ class Adult(DataSource):
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             classes=CLASSES,
         )

@@ -39,8 +39,8 @@ class Cifar10(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
         drop_lossy: leave out the images that the files mark as recompressed copies; ids stay as they are.
         folder: where the files are; None for the folder that the environment variable LACUNAR_DATA names.
         download: fetch the data from the Hugging Face hub (parquet) if the files are not there.
@@ -53,6 +53,7 @@ class Cifar10(DataSource):
     drop_lossy: bool = False
     folder: str | None = None
     download: bool = False
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         train, test = self._parts()
@@ -62,6 +63,7 @@ class Cifar10(DataSource):
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             normalize=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
             classes=CLASSES,
@@ -91,8 +93,8 @@ class Cifar10(DataSource):
             return ""
         if self.drop_lossy:
             return f"the {int(lossy.sum())} images of CIFAR-10 that were only to be had as JPEG copies are left out"
-        counts = [int(lossy[part.ids].sum()) for part in (made.train, made.validation, made.test) if part is not None]
-        total = sum(len(part) for part in (made.train, made.validation, made.test) if part is not None)
+        parts = [part for part in (made.train, made.validation, made.tuning, made.test) if part is not None]
+        counts, total = [int(lossy[part.ids].sum()) for part in parts], sum(map(len, parts))
         return f"{sum(counts)} of the {total:,} images are JPEG-recompressed copies of the CIFAR-10 originals"
 
 

@@ -21,26 +21,28 @@ class Digits(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
     """
 
     n_train: int | None = None
     n_test: int | None = None
     validation: float = 0.0
     seed: int = 0
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         source = load_digits()
         x = torch.tensor(source.images * (255 / 16)).round().to(torch.uint8)[:, None]
         y = torch.tensor(source.target)
-        test, train = stratified(y, TEST_SHARE, seed=0)
+        test, train = stratified(y, 0, test=TEST_SHARE)
         return splits(
             numbered(x[train], y[train]),
             numbered(x[test], y[test], first_id=len(train)),
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             normalize=((0.305,), (0.376,)),
             classes=tuple(str(digit) for digit in range(10)),

@@ -30,8 +30,8 @@ class Enron(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
         folder: where the files are; None for the folder that the environment variable LACUNAR_DATA names.
     """
 
@@ -40,16 +40,18 @@ class Enron(DataSource):
     validation: float = 0.0
     seed: int = 0
     folder: str | None = None
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         x, y, _ = _read(self._place())
-        test, train = stratified(y, N_TEST / len(y), seed=0)
+        test, train = stratified(y, 0, test=N_TEST / len(y))
         return splits(
             numbered(x[train], y[train]),
             numbered(x[test], y[test], first_id=len(train)),
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             classes=("ham", "spam"),
         )

@@ -35,8 +35,8 @@ class FashionMnist(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
         folder: where the files are; None for the folder that the environment variable LACUNAR_DATA names.
         download: let torchvision fetch the files if they are not there.
     """
@@ -47,6 +47,7 @@ class FashionMnist(DataSource):
     seed: int = 0
     folder: str | None = None
     download: bool = False
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         place = _find(self.folder)
@@ -62,6 +63,7 @@ class FashionMnist(DataSource):
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             normalize=((0.2860,), (0.3530,)),
             classes=CLASSES,

@@ -37,8 +37,8 @@ class Pima(DataSource):
 
     Attributes:
         n_train, n_test: None for all; else class-balanced subsets, the first ones of each class, in stored order.
-        validation: share of the training subset to hold out, stratified, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods, stratified.
+        seed: of these two parts only.
         folder: where the file is; None for the folder that the environment variable LACUNAR_DATA names.
     """
 
@@ -47,6 +47,7 @@ class Pima(DataSource):
     validation: float = 0.0
     seed: int = 0
     folder: str | None = None
+    tuning: float = 0.0
 
     def load(self) -> Splits:
         path = located("Pima diabetes", self.folder, FOLDERS, (FILE,)) / FILE
@@ -55,13 +56,14 @@ class Pima(DataSource):
         except ValueError as error:
             raise BadInput(f"{str(path)!r} holds a value that is no number ({error}); fetch it again") from error
         x, y = values[:, :-1] / torch.tensor(list(SCALES.values())), values[:, -1].long()
-        test, train = stratified(y, TEST_SHARE, seed=0)
+        test, train = stratified(y, 0, test=TEST_SHARE)
         return splits(
             numbered(x[train], y[train]),
             numbered(x[test], y[test], first_id=len(train)),
             n_train=self.n_train,
             n_test=self.n_test,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             classes=("no diabetes", "diabetes"),
         )

@@ -15,6 +15,7 @@ from lacunar.data.characters import example_of
 from lacunar.data.data_set import DataSource, Splits
 from lacunar.data.examples import Examples
 from lacunar.datasets._files import located, read_csv
+from lacunar.datasets._splits import check_share
 
 FOLDERS = ("sms-spam",)
 FILE = "sms.csv.gz"
@@ -33,8 +34,8 @@ class Sms(DataSource):
         length: characters of a message that are kept.
         lower: turn capitals into small letters.
         n_train, n_test: None for all; else the first ones.
-        validation: share of the training subset to hold out, drawn by ``seed``.
-        seed: of the validation part only.
+        validation, tuning: shares of the training subset to hold out for the judge and for methods.
+        seed: of these two parts only.
         folder: where the file is; None for the folder that the environment variable LACUNAR_DATA names.
     """
 
@@ -45,14 +46,15 @@ class Sms(DataSource):
     validation: float = 0.0
     seed: int = 0
     folder: str | None = None
+    tuning: float = 0.0
 
     def __post_init__(self) -> None:
         if self.length < 2:
             raise BadInput(f"length is the number of characters of a message, at least 2, got {self.length}")
-        if not 0 <= self.validation < 1:
-            raise BadInput(
-                f"validation is the share of the training set to hold out, 0 <= share < 1, got {self.validation}"
-            )
+        check_share("validation", self.validation)
+        check_share("tuning", self.tuning)
+        if not self.validation + self.tuning < 1:
+            raise BadInput(f"validation={self.validation} and tuning={self.tuning} leave nothing to train on")
 
     def load(self) -> Splits:
         texts = _read(located("SMS spam", self.folder, FOLDERS, (FILE,)) / FILE)
@@ -64,13 +66,15 @@ class Sms(DataSource):
         whole = Examples.of(x[train], y[train])
         kept = whole.take(_first(len(train), self.n_train, "n_train"))
         draw = torch.randperm(len(kept), generator=generator_of(self.seed, "validation"))
-        cut = round(self.validation * len(kept))
+        cuts = [round(share * len(kept)) for share in (self.validation, self.tuning)]
+        validation, tuning, left = torch.split(draw, [*cuts, len(kept) - sum(cuts)])
         return Splits(
-            kept.take(draw[cut:].sort().values),
+            kept.take(left.sort().values),
             Examples.of(x[test], y[test], torch.arange(len(train), len(texts))).take(
                 _first(len(test), self.n_test, "n_test")
             ),
-            validation=kept.take(draw[:cut].sort().values) if cut else None,
+            validation=kept.take(validation.sort().values) if len(validation) else None,
+            tuning=kept.take(tuning.sort().values) if len(tuning) else None,
         )
 
 

@@ -31,8 +31,9 @@ class Synthetic(DataSource):
         classes: at most the number of features (at most 16 per channel for images).
         shape: (features,) or (channels, height, width).
         separation: distance of two centres in standard deviations of the noise.
-        validation: share of the training set to hold out, stratified.
+        validation: share of the training set to hold out for the judge, stratified.
         seed: of everything.
+        tuning: share of the training set to hold out for methods, stratified.
     """
 
     n_train: int = 1000
@@ -42,6 +43,7 @@ class Synthetic(DataSource):
     separation: float = 4.0
     validation: float = 0.0
     seed: int = 0
+    tuning: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or min(self.shape) < 1:
@@ -62,6 +64,7 @@ class Synthetic(DataSource):
             n_train=None,
             n_test=None,
             validation=self.validation,
+            tuning=self.tuning,
             seed=self.seed,
             normalize=((GREY / 255,), (CONTRAST / 255,)) if len(self.shape) == 3 else None,
         )

@@ -82,7 +82,7 @@ class PreparedCase:
 
     @cached_property
     def problem(self) -> Problem:
-        """What a method gets; the validation part of the data is the judge's alone."""
+        """What a method gets; the validation part of the data is the judge's alone, and the tuning part its own."""
         return Problem.of(
             self.original.model,
             self.posed.seen,
@@ -92,6 +92,7 @@ class PreparedCase:
             device=str(self.posed.seen.on),
             mask=self.original.mask,
             corrected=self.posed.corrected,
+            tuning=self.posed.as_asked(self.splits.tuning),
         )
 
     @cached_property
