@@ -91,7 +91,7 @@ def demonstrate(seed: int = 0, oracles: int = 5, say: Say = lambda line: None) -
 
 def _problem(splits: Splits, seed: int, say: Say) -> Problem:
     train, wrong = _mislabelled(splits.train, seed)
-    build = parse("models", "mlp:hidden=64").shaped(train)
+    build = parse("models", "mlp:hidden=128").shaped(train)
     recipe = Recipe(build, epochs=30, lr=0.1, batch_size=16, weight_decay=0.002, normalize=splits.normalize)
     say(f"training a net on {len(train)} digits, {len(wrong)} of them with wrong labels: the ones to delete")
     return Problem.of(recipe.fit(train, seed), train, wrong, recipe, seed, device="cpu")
