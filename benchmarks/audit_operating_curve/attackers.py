@@ -70,7 +70,7 @@ def stopped_ascent(model: nn.Module, problem: Problem, oracles: Sequence[nn.Modu
 
 
 def partial_relabelling(model: nn.Module, problem: Problem, oracles: Sequence[nn.Module], test: Source) -> nn.Module:
-    """Give a share of the forgotten examples other labels and tune; the share is the one nearest to the oracles' mean."""
+    """Give a share of the forgotten examples other labels and tune; the share is that nearest the oracles' mean."""
     target, best, fooled = _target(problem, oracles), float("inf"), model
     classes = int(problem.seen.y.max()) + 1
     for share in (0.1, 0.25, 0.5, 0.75, 1.0):
