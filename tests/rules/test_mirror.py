@@ -38,14 +38,6 @@ WAITING: set[str] = {
     "cli/run.py",
     "cli/unlearn.py",
     "data/pairing.py",
-    "datasets/adult.py",
-    "datasets/cifar10.py",
-    "datasets/digits.py",
-    "datasets/enron.py",
-    "datasets/fashion_mnist.py",
-    "datasets/pima.py",
-    "datasets/sms.py",
-    "datasets/synthetic.py",
     "evaluators/distances/loss_gap.py",
     "evaluators/edits/accuracy_restored.py",
     "evaluators/edits/gradient_residual.py",
@@ -103,9 +95,6 @@ WAITING: set[str] = {
 """Source files that have no test file yet."""
 
 TO_BE_SPLIT: set[str] = {
-    "datasets/test_embedded.py",
-    "datasets/test_local_files.py",
-    "datasets/test_tables.py",
     "evaluators/edits/test_edits.py",
     "models/test_models.py",
     "report/test_report.py",
@@ -116,7 +105,6 @@ TO_BE_SPLIT: set[str] = {
 """Tests of several files that are to become tests of one each."""
 
 STILL_PRIVATE: set[str] = {
-    "datasets/test_embedded.py",
     "evaluators/traces/test_exposure.py",
     "evaluators/utility/test_class_profile.py",
     "methods/relabelling/test_random_label.py",
