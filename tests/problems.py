@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from lacunar.core import named
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
 from lacunar.unlearning.problem import Problem

@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks import timing
 from lacunar.catalog.registry import parse
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.rng import generator_of
 from lacunar.data.examples import Examples
 from lacunar.methods.fine_tuning.fine_tune import FineTune
@@ -72,11 +72,11 @@ def problems(case: Case) -> dict[str, Problem]:
     recipe = Recipe(build.shaped(examples), precision="float32")
     dense, masked = recipe.fresh(0), recipe.fresh(0)
     mask = case.pruner.mask(dense, None, generator_of(0))
-    named.write(masked, named.keep(named.weights(masked), mask))
+    named.write(masked, masks.keep(named.weights(masked), mask))
     small = compact(masked, mask, recipe.prepare(x[:8]))
     smaller = replace(recipe, build=SmallerBuild(build, small.cuts))
 
-    def posed(model: nn.Module, how: Recipe, live: named.Mask | None) -> Problem:
+    def posed(model: nn.Module, how: Recipe, live: masks.Mask | None) -> Problem:
         return Problem.of(model, examples, torch.arange(10), how, device="cpu", mask=live)
 
     return {

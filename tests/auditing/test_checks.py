@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lacunar.auditing.checks import Copies, copies, given_oracles, invariants, trial_of
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.examples import Examples
 from lacunar.methods.controls.do_nothing import DoNothing
@@ -130,7 +130,7 @@ def items_of(outcome, test_set, found=Copies(0, 0, 0, 0)):
 
 def test_a_sound_model_keeps_all_invariants(test_set):
     problem = problems.problem("vectors", masked=True)
-    where = named.full(named.weights(problem.model), True)
+    where = masks.full(named.weights(problem.model), True)
     found = items_of(DoNothing()(replace(problem, where=where)), test_set)
     assert set(found) == {"weights_finite", "mask_kept", "where_kept", "copies_left", "held_out_unseen"}
     assert all(i.verdict == "pass" and i.mandatory and i.tier == 0 for i in found.values())
@@ -138,7 +138,7 @@ def test_a_sound_model_keeps_all_invariants(test_set):
 
 def test_each_broken_invariant_fails(test_set):
     problem = problems.problem("vectors", masked=True)
-    held = named.full(named.weights(problem.model), False)
+    held = masks.full(named.weights(problem.model), False)
     outcome = DoNothing()(replace(problem, where=held))
     broken = problem.recipe.fresh(7)
     found = items_of(outcome.with_model(broken), test_set)

@@ -10,7 +10,7 @@ import pytest
 from lacunar.auditing import facts
 from lacunar.auditing.checks import Copies
 from lacunar.auditing.rules import Rule, compared
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.report.evidence import Item
 from tests import problems
 from tests.auditing.test_rules import row
@@ -71,7 +71,7 @@ def test_limits():
 def test_a_model_that_the_method_made_sparse_is_not_like_dense_oracles():
     trial = toy.world(oracles=(toy.Shifted(1.0),))
     name = next(iter(named.weights(trial.outcome.model)))
-    some, none = (named.full(named.weights(trial.outcome.model), value) for value in (True, False))
+    some, none = (masks.full(named.weights(trial.outcome.model), value) for value in (True, False))
 
     def said(mask, given=None, oracle=trial.oracles[0]):
         problem = replace(trial.outcome.problem, mask=given)

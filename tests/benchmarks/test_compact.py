@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from benchmarks.speed import compact
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.pruners.channel import Channel
 
 TINY = compact.Case("small_cnn:width=4,depth=2", Channel(0.5), batch_size=8, steps=2)
@@ -24,7 +24,7 @@ def test_the_three_problems_hold_what_they_say():
     found = compact.problems(TINY)
     dense, masked, small = (named.weights(found[v].model) for v in compact.VARIANTS)
     assert named.count(dense) == named.count(masked) > named.count(small)
-    assert found["dense"].mask is None and named.density(found["element mask"].mask) < 1
+    assert found["dense"].mask is None and masks.density(found["element mask"].mask) < 1
     assert found["compacted"].mask is None
 
 

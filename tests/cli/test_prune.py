@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, load_model, load_tensors
 from lacunar.models.small_cnn import SmallCnn
@@ -56,7 +56,7 @@ def test_masks_a_trained_model_and_leaves_weights_that_are_kept(base):
     mask = load_mask("sparse/mask.safetensors")
     wanted = GlobalMagnitude(0.75).mask(load_model("base/base.safetensors", net()), None, generator_of(0))
     assert named.digest(mask) == named.digest(wanted)
-    kept = {**dense, **named.keep({n: dense[n] for n in mask}, mask)}
+    kept = {**dense, **masks.keep({n: dense[n] for n in mask}, mask)}
     assert named.digest(sparse) == named.digest(kept)
     found = json.loads((base / "sparse/pruned.json").read_text())
     assert found["pruner"]["name"] == "global_magnitude" and found["live"]["conv1.weight"] == int(

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.files import read_json, write_json
 from lacunar.core.weights import load_mask, load_tensors
 from tests.cli.conftest import call
@@ -27,7 +27,7 @@ def test_compute_save_load_and_describe(folder):
     assert said.json["all"] == {"weight": "all", "selected": 14, "of": 67, "share": pytest.approx(14 / 67)}
     assert said.json["score"] == {"name": "ggn_diagonal", "settings": {"estimator": "exact", "probes": 1}}
     mask = load_mask("sharp.safetensors")
-    assert named.live(mask) == 14 and not bool(mask["0.bias"].any())
+    assert masks.count(mask) == 14 and not bool(mask["0.bias"].any())
     described = call("select", {"--json": ""}, "sharp.safetensors")
     by_name = lambda found: {**found, "weights": sorted(found["weights"], key=lambda row: row["weight"])}  # noqa: E731
     assert by_name(described.json) == by_name(said.json)

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.data.examples import Examples
 from lacunar.models.small_cnn import SmallCnn
@@ -56,7 +56,7 @@ def outcome_of(name: str, kind: str) -> Outcome:
 def test_pruned_weights_are_bit_equal_zero_and_no_sparsity_is_lost(name, kind):
     outcome = outcome_of(name, kind)
     assert outcome.mask is not None
-    assert named.live(outcome.mask) <= named.live(pruned(kind).mask)
+    assert masks.count(outcome.mask) <= masks.count(pruned(kind).mask)
     for key, w in named.weights(outcome.model).items():
         dead = w[~outcome.mask[key]]
         assert torch.equal(dead.view(torch.int32), torch.zeros_like(dead).int())

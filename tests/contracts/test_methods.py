@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.core.files import read_json
 from lacunar.core.weights import load_mask, load_model, model_state
@@ -251,7 +251,7 @@ def test_only_weights_in_where_move(name, case, masked):
     weights = named.weights(problem.model)
     where = {k: torch.rand(w.shape, generator=torch.Generator().manual_seed(9)) < 0.3 for k, w in weights.items()}
     if problem.mask is not None:
-        where = named.both(where, problem.mask)
+        where = masks.both(where, problem.mask)
     after = named.weights(run(name, replace(problem, where=where)).model)
     for key, w in weights.items():
         assert torch.equal(after[key][~where[key]], w[~where[key]])

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.sparsity.pruner import Pruner
@@ -89,7 +89,7 @@ def test_mask_fits_the_model(name):
     mask = result(name).mask
     named.same_keys(named.weights(conv_problem().model), mask)
     assert all(m.dtype == torch.bool for m in mask.values())
-    assert 0 < named.density(mask) < 1
+    assert 0 < masks.density(mask) < 1
 
 
 @pytest.mark.parametrize("name", PRUNERS)
@@ -117,10 +117,10 @@ def test_a_mask_meets_its_own_sparsity_and_no_higher_one(name):
 def test_nothing_outside_an_earlier_mask_comes_back(name):
     first = result(name).mask
     second = pruned(name, 0.7, within=first)
-    assert named.live(second) < named.live(first)
+    assert masks.count(second) < masks.count(first)
     assert not outside(second, first)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_no_sparsity_no_pruning(name):
-    assert named.density(pruned(name, 0.0)) == 1
+    assert masks.density(pruned(name, 0.0)) == 1

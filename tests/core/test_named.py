@@ -50,44 +50,6 @@ def test_write_refuses_foreign_keys_and_shapes(model):
         named.write(model, {"0.bias": torch.zeros(5)})
 
 
-@pytest.mark.parametrize("k", [0, 1, 3, 5])
-def test_top_k_is_exact_and_breaks_ties_by_index(k):
-    scores = {"a": torch.tensor([1.0, 2.0, 2.0]), "b": torch.tensor([[2.0, 0.0]])}
-    mask = named.top_k(scores, k)
-    assert named.live(mask) == k
-    order = [1, 2, 3, 0, 4]
-    assert named.flat(mask).nonzero().reshape(-1).tolist() == sorted(order[:k])
-
-
-def test_top_k_refuses_nan_and_impossible_counts():
-    with pytest.raises(BadInput, match="NaN in a"):
-        named.top_k({"a": torch.tensor([float("nan"), 1.0])}, 1)
-    with pytest.raises(BadInput, match="cannot keep 3 of 2"):
-        named.top_k({"a": torch.zeros(2)}, 3)
-
-
-def test_random_k_is_exact_and_uniform():
-    like = {"a": torch.zeros(5), "b": torch.zeros(5)}
-    total = torch.zeros(10)
-    for i in range(300):
-        mask = named.random_k(like, 3, torch.Generator().manual_seed(i))
-        assert named.live(mask) == 3
-        total += named.flat(mask)
-    assert (total - 90).abs().max() < 4 * (300 * 0.3 * 0.7) ** 0.5
-
-
-def test_keep_leaves_positive_zeros_and_stops_nan():
-    kept = named.keep({"a": torch.tensor([-1.0, float("nan"), 2.0])}, {"a": torch.tensor([False, False, True])})
-    assert torch.equal(kept["a"].view(torch.int32), torch.tensor([0.0, 0.0, 2.0]).view(torch.int32))
-
-
-def test_masks_combine():
-    a, b = {"w": torch.tensor([True, True, False])}, {"w": torch.tensor([True, False, False])}
-    assert named.both(a, b)["w"].tolist() == [True, False, False]
-    assert named.both(None, None) is None and named.both(a, None)["w"] is a["w"]
-    assert named.density(a) == pytest.approx(2 / 3)
-
-
 def test_digest_sees_every_bit():
     a = {"w": torch.tensor([0.0, 1.0])}
     assert named.digest(a) == named.digest({"w": torch.tensor([0.0, 1.0])})

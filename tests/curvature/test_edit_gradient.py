@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.curvature.edit_gradient import edit_gradient, full_gradient, penalty
 from lacunar.curvature.objective import Objective
 from lacunar.data import corrections
@@ -117,7 +117,7 @@ def test_masks_cut_gradients():
         ),
         (full_gradient(Objective.of(model, rows, recipe)), full_gradient(Objective.of(model, rows, recipe, mask))),
     ):
-        assert close(cut, named.keep(whole, mask))
+        assert close(cut, masks.keep(whole, mask))
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["corrected", "deleted"])

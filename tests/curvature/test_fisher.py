@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.curvature import fisher, ggn
 from lacunar.curvature.objective import Objective
 from tests.curvature.nets import NETS, net, some
@@ -15,7 +15,7 @@ def test_true_fisher_weights_all_classes(name):
     mask = some(model)
     expected = oracle.true_fisher(model, examples, recipe)
     assert relative(fisher.true(Objective.of(model, examples, recipe)), expected) < 1e-12
-    assert relative(fisher.true(Objective.of(model, examples, recipe, mask)), named.keep(expected, mask)) < 1e-12
+    assert relative(fisher.true(Objective.of(model, examples, recipe, mask)), masks.keep(expected, mask)) < 1e-12
 
 
 @pytest.mark.parametrize("name", NETS)

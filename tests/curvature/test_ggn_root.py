@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature.ggn_root import GgnRoot
 from lacunar.curvature.objective import Objective
@@ -26,7 +26,7 @@ def test_its_products_are_those_of_the_dense_matrix(name, masked):
     model, examples, recipe = net(name)
     mask = some(model) if masked else None
     root, v = GgnRoot(Objective.of(model, examples, recipe, mask)), random(model)
-    inside = named.flat(named.full(v, True) if mask is None else mask)
+    inside = named.flat(masks.full(v, True) if mask is None else mask)
     block = oracle.dense_ggn(model, examples, recipe) * inside * inside[:, None]
     assert torch.allclose(named.flat(root.back(root.times(v))), block @ named.flat(v), rtol=1e-9, atol=1e-12)
     a = torch.randn(N * LOGITS, dtype=torch.float64)
@@ -38,7 +38,7 @@ def test_its_products_are_those_of_the_dense_matrix(name, masked):
 def test_woodbury_with_it_is_the_dense_solve(masked, damping):
     model, examples, recipe = net("conv_dilation")
     mask, b = some(model) if masked else None, random(model)
-    inside = named.flat(named.full(b, True) if mask is None else mask)
+    inside = named.flat(masks.full(b, True) if mask is None else mask)
     assert int(inside.sum()) > N * LOGITS
     block = oracle.dense_ggn(model, examples, recipe)[inside][:, inside]
     block += damping * torch.eye(len(block), dtype=block.dtype)

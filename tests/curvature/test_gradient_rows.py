@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.curvature import per_example
 from lacunar.curvature.gradient_rows import GradientRows
 from lacunar.curvature.objective import Objective
@@ -17,7 +17,7 @@ from tests.oracles import curvature as oracle
 def test_products_are_those_of_the_loop_of_one(name, masked, keep):
     model, examples, recipe = net(name)
     mask = some(model) if masked else None
-    flat = torch.stack([named.flat(named.keep(g, mask)) for g in oracle.gradients(model, examples, recipe)])
+    flat = torch.stack([named.flat(masks.keep(g, mask)) for g in oracle.gradients(model, examples, recipe)])
     rows = GradientRows(Objective.of(model, examples, recipe, mask, size=3), keep)
     v = {n: torch.randn(w.shape, dtype=torch.float64) for n, w in named.weights(model).items()}
     a = torch.randn(N, dtype=torch.float64)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import ggn, hessian
 from lacunar.curvature.objective import Objective
@@ -69,7 +69,7 @@ def test_hutchinson_is_unbiased_and_knows_its_error():
 def test_hutchinson_inside_a_mask():
     model, examples, recipe = net("mlp")
     mask = some(model)
-    exact = named.keep(ggn.exact_diagonal(Objective.of(model, examples, recipe)), mask)
+    exact = masks.keep(ggn.exact_diagonal(Objective.of(model, examples, recipe)), mask)
     found = hessian.hutchinson(Objective.of(model, examples, recipe, mask), probes=100)
     assert not any(bool(t[~mask[n]].any()) for n, t in found.value.items())
     assert relative(found.value, exact) < 0.8

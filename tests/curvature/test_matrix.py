@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature.edit_gradient import edit_gradient
 from lacunar.curvature.ggn import GaussNewton
@@ -24,7 +24,7 @@ def test_the_dense_hessian_costs_one_product_per_free_weight(masked):
     model, examples, recipe = net("gelu")
     mask = some(model) if masked else None
     matrix = Hessian(Objective.of(model, examples, recipe, mask))
-    inside = named.flat(named.full(named.weights(model), True) if mask is None else mask)
+    inside = named.flat(masks.full(named.weights(model), True) if mask is None else mask)
     whole = oracle.dense_hessian(model, examples, recipe)
     assert torch.allclose(matrix.dense, whole[inside][:, inside], rtol=1e-9, atol=1e-12)
     assert matrix.made == int(inside.sum()) == len(matrix.dense), "and it is stored"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature import ggn
 from lacunar.curvature.edit_gradient import edit_gradient
@@ -34,7 +34,7 @@ def dense_solution(objective, gradient, damping, curvature):
     dense = oracle.dense_ggn if curvature == "ggn" else oracle.dense_hessian
     rows, recipe = objective.examples, objective.recipe
     matrix = dense(objective.model, rows, recipe)
-    inside = named.flat(named.full(gradient, True) if objective.free is None else objective.free)
+    inside = named.flat(masks.full(gradient, True) if objective.free is None else objective.free)
     alpha = len(rows) * (recipe.weight_decay + damping)
     block = matrix[inside][:, inside] + alpha * torch.eye(int(inside.sum()), dtype=matrix.dtype)
     x = torch.zeros(len(inside), dtype=torch.float64)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lacunar.catalog.registry import find
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.curvature import ggn, hessian, per_example
 from lacunar.curvature.loss_curvature import loss_curvature_of
@@ -101,7 +101,7 @@ def test_nothing_to_compute_on():
     with pytest.raises(BadInput, match="no examples"):
         Objective.of(model, examples.take(torch.zeros(0, dtype=torch.int64)), recipe)
     with pytest.raises(BadInput, match="mask is False everywhere"):
-        Objective.of(model, examples, recipe, named.full(named.weights(model), False))
+        Objective.of(model, examples, recipe, masks.full(named.weights(model), False))
     with pytest.raises(BadInput, match="same model"):
         Objective.of(model, examples, recipe, {"other": torch.ones(2, dtype=torch.bool)})
     with pytest.raises(BadInput, match="at least 1 or None, got 0"):
@@ -134,9 +134,9 @@ def test_vectors_go_there_and_back():
     model, examples, recipe = net("residual")
     mask = some(model)
     objective = Objective.of(model, examples, recipe, mask)
-    values = named.keep(named.weights(model), mask)
+    values = masks.keep(named.weights(model), mask)
     again = objective.spread(objective.vector(values))
-    assert objective.vector(values).numel() == named.live(mask) == objective.width
+    assert objective.vector(values).numel() == masks.count(mask) == objective.width
     assert Objective.of(model, examples, recipe).width == named.count(values)
     assert all(torch.equal(again[name], values[name]) for name in values)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.curvature import per_example
 from lacunar.curvature.objective import Objective
@@ -20,10 +20,10 @@ def relative(a, b):
 def test_everything_equals_the_loop_of_one(name, masked):
     model, examples, recipe = net(name)
     mask = some(model) if masked else None
-    loop = [named.keep(g, mask) for g in oracle.gradients(model, examples, recipe)]
+    loop = [masks.keep(g, mask) for g in oracle.gradients(model, examples, recipe)]
     flat = torch.stack([named.flat(g) for g in loop])
     inside = slice(None) if mask is None else named.flat(mask)
-    expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
+    expected = masks.keep(oracle.squared_sum(model, examples, recipe), mask)
     assert relative(per_example.squared_sum(Objective.of(model, examples, recipe, mask)), expected) < 1e-12
     assert torch.allclose(per_example.norms(Objective.of(model, examples, recipe, mask)), flat.norm(dim=1), rtol=1e-12)
     assert torch.allclose(
@@ -94,7 +94,7 @@ def test_a_mask_that_leaves_out_a_layer_does_not_differentiate_it():
     mask = {name: torch.full(p.shape, name.startswith("head")) for name, p in model.named_parameters()}
     objective = Objective.of(model, examples, recipe, mask)
     assert set(objective.weights) == {"head.weight", "head.bias"}
-    expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
+    expected = masks.keep(oracle.squared_sum(model, examples, recipe), mask)
     assert relative(per_example.squared_sum(Objective.of(model, examples, recipe, mask)), expected) < 1e-12
 
 

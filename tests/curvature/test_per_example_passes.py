@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks
 from lacunar.curvature import per_example, per_example_passes
 from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example_passes import Cotangents, factored, pulled_back
@@ -124,7 +124,7 @@ def test_nets_of_linear_layers_take_an_ordinary_pass(masked, monkeypatch):
     torch.manual_seed(0)
     model = Choosy().double().eval()
     mask = some(model) if masked else None
-    expected = named.keep(oracle.squared_sum(model, examples, recipe), mask)
+    expected = masks.keep(oracle.squared_sum(model, examples, recipe), mask)
     for size in (None, 3):
         assert (
             relative(per_example.squared_sum(Objective.of(model, examples, recipe, mask, size=size)), expected) < 1e-12

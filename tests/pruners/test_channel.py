@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.models.resnet import Resnet
@@ -129,7 +129,7 @@ def test_a_net_that_must_be_run_is_counted_on_an_example(monkeypatch):
     pruner, mask = Channel(0.5), Channel(0.5).mask(plain, None, generator_of(0))
     assert pruner.counts(model, x) == pruner.counts(plain)
     assert pruner.counts_of(model, mask, x) == pruner.counts(plain)
-    assert pruner.is_met(model, mask, x) and not pruner.is_met(model, named.full(mask, True), x)
+    assert pruner.is_met(model, mask, x) and not pruner.is_met(model, masks.full(mask, True), x)
     assert len(given) == 6 and all(example is x for example in given)
     with pytest.raises(NotApplicable, match=r"torch\.fx cannot trace its forward pass"):
         pruner.counts(model)

@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.pruners.iterative_magnitude import IterativeMagnitude
@@ -16,16 +16,16 @@ from lacunar.sparsity.scope import Scope
 from tests.problems import BatchNormNet
 
 
-def rounds_of(pruner: IterativeMagnitude, model) -> list[named.Mask]:
+def rounds_of(pruner: IterativeMagnitude, model) -> list[masks.Mask]:
     """The mask after each round; retraining is replaced by fresh random weights under the mask."""
-    seen: list[named.Mask] = []
+    seen: list[masks.Mask] = []
 
     def retrain(pruned, mask):
         seen.append(mask)
         again = copy.deepcopy(pruned)
         g = torch.Generator().manual_seed(len(seen))
         noise = {n: torch.randn(w.shape, generator=g) for n, w in named.weights(again).items()}
-        named.write(again, named.keep(noise, mask))
+        named.write(again, masks.keep(noise, mask))
         return again
 
     seen.append(pruner.mask(model, None, generator_of(0), retrain=retrain))
@@ -55,7 +55,7 @@ def test_each_layer_reaches_its_own_target():
 
 def test_one_round_needs_no_training_and_many_do():
     model = BatchNormNet()
-    assert named.density(IterativeMagnitude(0.1).mask(model, None, generator_of(0))) < 1
+    assert masks.density(IterativeMagnitude(0.1).mask(model, None, generator_of(0))) < 1
     with pytest.raises(NotApplicable, match="trains between its 14 rounds"):
         IterativeMagnitude(0.95).mask(model, None, generator_of(0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks
 from lacunar.core.rng import generator_of
 from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.pruners.random import Random
@@ -28,4 +28,4 @@ def test_same_counts_per_layer_as_another_pruner():
     mask = Random().mask(model, None, generator_of(0), live_counts(magnitude))
     assert live_counts(mask) == live_counts(magnitude)
     assert not all(torch.equal(mask[n], magnitude[n]) for n in mask)
-    assert named.density(mask) == named.density(magnitude)
+    assert masks.density(mask) == masks.density(magnitude)

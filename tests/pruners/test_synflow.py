@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.data.examples import Examples
@@ -38,7 +38,7 @@ def test_no_layer_is_emptied():
     total = 12 * 40 + 40 * 8 + 8 * 30 + 30 * 5
     mask = Synflow(0.99, scope="conv+linear", allow_empty=False).mask(bias_free(), EXAMPLE, generator_of(0))
     assert all(bool(m.any()) for m in mask.values())
-    assert named.live(mask) == total - round(0.99 * total)
+    assert masks.count(mask) == total - round(0.99 * total)
 
 
 def test_deep_products_stay_in_range():

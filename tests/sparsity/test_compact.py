@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, LacunarError, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.models.mlp import Mlp
@@ -52,7 +52,7 @@ def pruned(build: Callable[[], nn.Module], residual: str = "tie", sparsity: floa
             elif value.is_floating_point():
                 value.add_(0.2 * torch.randn(value.shape))
     mask = Channel(sparsity, scope="conv+linear", residual=residual).mask(model, None, generator_of(0))
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     return model, mask
 
 
@@ -120,7 +120,7 @@ def test_a_step_of_training_masked_equals_one_compacted():
             loss.backward()
             optimizer.step()
             if net is model:
-                named.write(model, named.keep(named.weights(model), mask))
+                named.write(model, masks.keep(named.weights(model), mask))
         losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
@@ -165,12 +165,12 @@ def test_record_and_weights_rebuild_the_net(tmp_path):
 def test_single_weights_that_are_masked_besides_stay_masked(tmp_path):
     model, mask = pruned(ZOO["small_cnn"])
     fine = GlobalMagnitude(0.6).mask(model, None, generator_of(0), within=mask)
-    named.write(model, named.keep(named.weights(model), fine))
+    named.write(model, masks.keep(named.weights(model), fine))
     found = compact(model, fine, example_for("small_cnn"))
-    assert 0 < named.density(found.mask) < 1
+    assert 0 < masks.density(found.mask) < 1
     for name, w in named.weights(found.model).items():
         assert torch.equal(w != 0, found.mask[name] & (w != 0)) and bool((w[~found.mask[name]] == 0).all())
-    assert named.live({n: found.mask[n] for n in ("conv1.weight",)}) == named.live({"c": fine["conv1.weight"]})
+    assert masks.count({n: found.mask[n] for n in ("conv1.weight",)}) == masks.count({"c": fine["conv1.weight"]})
     found.save(tmp_path)
     assert named.digest(Compacted.load(tmp_path, ZOO["small_cnn"]).mask) == named.digest(found.mask)
 
@@ -179,7 +179,7 @@ def test_a_zero_filter_before_a_live_batchnorm_is_constant_and_stays():
     model, mask = pruned(ZOO["small_cnn"], sparsity=0.0)
     mask["conv1.weight"] = mask["conv1.weight"].clone()
     mask["conv1.weight"][0] = False
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     with pytest.raises(NotApplicable, match="no channel is dead"):
         compact(model, mask)
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_a_zero_filter_before_a_live_batchnorm_is_constant_and_stays():
 def test_element_masks_are_refused_with_the_reason():
     model, _ = pruned(ZOO["small_cnn"], sparsity=0.0)
     mask = GlobalMagnitude(0.5).mask(model, None, generator_of(0))
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     with pytest.raises(NotApplicable, match="single weights save no compute"):
         compact(model, mask)
 
@@ -198,7 +198,7 @@ def test_element_masks_are_refused_with_the_reason():
 def test_a_layer_without_channels_is_refused():
     model, mask = pruned(ZOO["small_cnn"], sparsity=0.0)
     mask |= {n: torch.zeros_like(mask[n]) for n in ("conv2.weight", "bn2.weight", "bn2.bias")}
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     with pytest.raises(NotApplicable, match=r"every channel of conv2\.weight is dead"):
         compact(model, mask)
 
@@ -295,7 +295,7 @@ def test_without_the_extra_a_net_that_cannot_be_traced_is_refused(monkeypatch):
             return self.two(self.one(x)) if x.sum() < 1e9 else x
 
     model = Branching()
-    mask = named.full(named.weights(model), True)
+    mask = masks.full(named.weights(model), True)
     with pytest.raises(NotApplicable, match=r"with an example and the extra lacunar\[prune\]"):
         compact(model, mask)
     monkeypatch.setitem(sys.modules, "torch_pruning", None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.models.resnet import Resnet
@@ -33,7 +33,7 @@ class Chain(nn.Module):
         return self.head(self.act(self.bn2(self.conv2(x))).flatten(1))
 
 
-def without_filters(model: nn.Module, **rows: list[int]) -> named.Mask:
+def without_filters(model: nn.Module, **rows: list[int]) -> masks.Mask:
     """Random weights and statistics, and a mask that empties some filters but leaves what is behind them alive."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -43,10 +43,10 @@ def without_filters(model: nn.Module, **rows: list[int]) -> named.Mask:
             elif value.is_floating_point():
                 value.add_(0.3 * torch.randn(value.shape))
     model.double().eval()
-    mask = named.full(named.weights(model), True)
+    mask = masks.full(named.weights(model), True)
     for layer, filters in rows.items():
         mask[f"{layer}.weight"][filters] = False
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     return mask
 
 
@@ -113,11 +113,11 @@ def test_a_masked_bias_stays_zero():
     model = Chain(normed=False)
     mask = without_filters(model, conv1=[0, 3])
     mask["conv2.bias"][2] = False
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     with pytest.raises(NotApplicable, match="no channel is dead"):
         compact(model, mask, X, fold=True)
     mask["conv2.weight"][2, [0, 3]] = False
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     found = compact(model, mask, X, fold=True)
     assert gap(model, found.model) < 1e-12 and not found.model.conv2.bias[2]
 
@@ -130,7 +130,7 @@ def test_silent_channels_go_as_well_and_the_rest_of_the_mask_is_kept():
     silent = Channel(0.5, scope=("conv1.weight",)).mask(model, None, generator_of(0))
     silent["conv2.weight"][[1, 5]] = False
     silent["conv2.weight"][0, int(silent["bn1.weight"].nonzero()[0]), 0, 0] = False
-    named.write(model, named.keep(named.weights(model), silent))
+    named.write(model, masks.keep(named.weights(model), silent))
     model.double()
     found = compact(model, silent, X, fold=True)
     assert found.model.conv1.out_channels == 3 and found.model.conv2.out_channels == 10
@@ -146,7 +146,7 @@ def test_constants_that_are_added_up_along_a_residual_path():
     assert len(filters) > 1
     for name in filters:
         mask[name][[2, 7]] = False
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     found = compact(model, mask, X, fold=True)
     assert found.model.head.in_features == 14
     assert gap(model, found.model) < 1e-12

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, load_model, model_state, save_mask, save_model
@@ -79,7 +79,7 @@ def test_weights_are_the_masked_snapshot_and_the_rate_is_the_schedules(rewind):
     dense = RECIPE.fit(images(), 0)
     assert named.digest(mask) == named.digest(GlobalMagnitude(0.5).mask(dense, None, generator_of(0)))
     wanted = {n: t for n, t in state_after(epoch).items() if n in mask}
-    assert named.digest(watch.starts[1]) == named.digest(named.keep(wanted, mask))
+    assert named.digest(watch.starts[1]) == named.digest(masks.keep(wanted, mask))
     schedule = Descent.of(RECIPE)
     assert len(watch.rates[1]) == 4 * 3, "the full number of epochs"
     assert watch.rates[1][0] == schedule.rate(epoch / 4)
@@ -94,10 +94,10 @@ def test_no_rewind_keeps_the_trained_weights_and_tunes_them():
     options = {"finetune": tuned(2, 0.003), "watch": Watch(callbacks=[watch])}
     _, mask = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), "none", 0, **options)
     dense = named.weights(RECIPE.fit(images(), 0))
-    assert named.digest(watch.starts[1]) == named.digest(named.keep(dense, mask))
+    assert named.digest(watch.starts[1]) == named.digest(masks.keep(dense, mask))
     assert watch.rates[1] == [0.003] * 6
     model, mask = train_pruned(RECIPE, images(), GlobalMagnitude(0.5), "none", 0)
-    assert named.digest(named.weights(model)) == named.digest(named.keep(dense, mask))
+    assert named.digest(named.weights(model)) == named.digest(masks.keep(dense, mask))
 
 
 def test_pruners_that_look_at_the_start_train_once_and_see_the_initialisation():
@@ -106,7 +106,7 @@ def test_pruners_that_look_at_the_start_train_once_and_see_the_initialisation():
     fresh = RECIPE.fresh(0)
     assert named.digest(mask) == named.digest(Snip(0.5).mask(fresh, images(), generator_of(0, "prune"), recipe=RECIPE))
     assert len(watch.starts) == 1 and watch.rates[0][0] == RECIPE.lr
-    assert named.digest(watch.starts[0]) == named.digest(named.keep(named.weights(fresh), mask))
+    assert named.digest(watch.starts[0]) == named.digest(masks.keep(named.weights(fresh), mask))
 
 
 def test_iterative_pruning_trains_once_per_round_and_once_more():
@@ -119,7 +119,7 @@ def test_iterative_pruning_trains_once_per_round_and_once_more():
     start = {n: t for n, t in state_after(1).items() if n in mask}
     for kept, weights in zip(rounds, watch.starts[1:], strict=True):
         live = {n: weights[n] != 0 for n in scope.names(RECIPE.fresh(0))}
-        assert named.live(live) == kept, "each round starts from the rewound weights under its own mask"
+        assert masks.count(live) == kept, "each round starts from the rewound weights under its own mask"
         assert all(torch.equal(weights[n][m], start[n][m]) for n, m in live.items())
 
 
@@ -236,7 +236,7 @@ def test_rounds_without_training_between_them_are_one_round(make):
     ):
         make(RECIPE, images(), IterativeMagnitude(0.6), "none", 0)
     _, mask = make(RECIPE, images(), IterativeMagnitude(0.6), "none", 0, finetune=tuned(1))
-    assert named.live(mask) < named.count(mask)
+    assert masks.count(mask) < named.count(mask)
 
 
 def test_a_training_of_the_users_own_can_be_pruned_as_it_is():
@@ -245,7 +245,7 @@ def test_a_training_of_the_users_own_can_be_pruned_as_it_is():
         train_pruned(own, images(), GlobalMagnitude(0.5), "none", 0),
         prune_trained(own.fresh(0), own, images(), GlobalMagnitude(0.5), "none", 0),
     ):
-        assert named.digest(named.weights(model)) == named.digest(named.keep(named.weights(own.fresh(0)), mask))
+        assert named.digest(named.weights(model)) == named.digest(masks.keep(named.weights(own.fresh(0)), mask))
 
 
 def test_tuning_examples_that_is_trained_on():

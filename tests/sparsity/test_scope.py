@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.sparsity.scope import Scope, live_counts
 from tests.oracles.pruning import kept_positions
@@ -37,7 +37,7 @@ def test_counts_are_exact_with_ties(sparsity, level):
     mask = scope.select(model, scores_of(model))
     part = in_scope(mask, model, scope)
     if level == "global":
-        assert named.live(part) == named.count(part) - round(sparsity * named.count(part))
+        assert masks.count(part) == named.count(part) - round(sparsity * named.count(part))
     for m in part.values():
         if level == "layer":
             assert int(m.sum()) == m.numel() - round(sparsity * m.numel())
@@ -83,7 +83,7 @@ def test_nothing_outside_an_earlier_mask_comes_back():
     first = scope.select(model, scores_of(model))
     inverted = {n: -s for n, s in scores_of(model).items()}
     second = scope.select(model, inverted, 30, first)
-    assert named.live(in_scope(second, model, scope)) == 30
+    assert masks.count(in_scope(second, model, scope)) == 30
     assert not any(bool((second[n] & ~first[n]).any()) for n in first)
     with pytest.raises(BadInput, match="in scope are live"):
         scope.select(model, inverted, named.count(in_scope(first, model, scope)), first)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.core.rng import generator_of
 from lacunar.sparsity.score import Score
@@ -25,7 +25,7 @@ def selected(selection, model, scores=None, among=None, seed=0):
 def test_sizes_are_exact(order, share):
     model = nn.Linear(10, 10, bias=False)
     mask = selected(Selection(share, order=order), model)
-    assert named.live(mask) == round(share * 100)
+    assert masks.count(mask) == round(share * 100)
     assert list(mask) == list(named.weights(model))
 
 
@@ -58,9 +58,9 @@ def test_random_depends_on_the_seed_and_not_on_scores():
 def test_per_layer_takes_the_share_of_each():
     model = problems.mlp()
     mask = selected(Selection(0.1, level="layer"), model)
-    assert [named.live({n: m}) for n, m in mask.items()] == [409, 6, 64, 1]
+    assert [masks.count({n: m}) for n, m in mask.items()] == [409, 6, 64, 1]
     dead = {name: torch.full_like(m, not name.startswith("0")) for name, m in mask.items()}
-    assert [named.live({n: m}) for n, m in selected(Selection(0.1, level="layer"), model, among=dead).items()] == [
+    assert [masks.count({n: m}) for n, m in selected(Selection(0.1, level="layer"), model, among=dead).items()] == [
         0, 0, 64, 1,
     ]  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_a_layer_too_small_for_the_share_gives_none():
     model = problems.mlp()
     for order in ("largest", "smallest", "random"):
         mask = selected(Selection(0.05, level="layer", order=order), model)
-        assert [named.live({n: m}) for n, m in mask.items()] == [204, 3, 32, 0]
+        assert [masks.count({n: m}) for n, m in mask.items()] == [204, 3, 32, 0]
     with pytest.raises(BadInput, match=r"a share of 0\.0001 is not one weight in any layer; the largest has 4096"):
         selected(Selection(1e-4, level="layer"), model)
 
@@ -97,7 +97,7 @@ def test_recurrent_and_attention_biases_are_biases():
 def test_nothing_outside_the_live_weights_is_selected():
     problem = problems.problem("images", masked=True)
     mask = selected(Selection(0.3), problem.model, among=problem.mask)
-    assert named.live(mask) == int(0.3 * named.live(problem.mask))
+    assert masks.count(mask) == int(0.3 * masks.count(problem.mask))
     assert not any(bool(m[~problem.mask[n]].any()) for n, m in mask.items())
 
 
@@ -120,7 +120,7 @@ def test_nan_scores_are_refused_only_among_candidates():
     scores["0.bias"][3] = float("nan")
     with pytest.raises(BadInput, match="NaN"):
         selected(Selection(), model, scores)
-    assert named.live(selected(Selection(count=7, biases=False), model, scores)) == 7
+    assert masks.count(selected(Selection(count=7, biases=False), model, scores)) == 7
 
 
 @pytest.mark.parametrize(

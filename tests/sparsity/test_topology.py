@@ -8,13 +8,13 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.sparsity import topology
 from tests.oracles.topology import overlap as slow_overlap
 
 
-def draw(seed: int, density: float = 0.3, shapes=((40, 30), (25, 4, 3))) -> named.Mask:
+def draw(seed: int, density: float = 0.3, shapes=((40, 30), (25, 4, 3))) -> masks.Mask:
     g = torch.Generator().manual_seed(seed)
     return {f"w{i}": torch.rand(shape, generator=g) < density for i, shape in enumerate(shapes)}
 
@@ -27,7 +27,7 @@ def test_overlap_of_equal_disjoint_and_swapped_masks():
     a, b = draw(0), draw(1)
     assert topology.overlap(a, a) == 1 and topology.overlap(a, complement(a)) == 0
     assert topology.overlap(a, b) == topology.overlap(b, a) == slow_overlap(a, b)
-    empty = named.full(a, False)
+    empty = masks.full(a, False)
     assert topology.overlap(empty, empty) == topology.chance(empty, empty) == topology.kappa(empty, empty) == 1
     assert topology.overlap(a, empty) == 0
 
@@ -72,7 +72,7 @@ def test_filters_and_layers():
 def test_a_live_weight_that_is_zero_stays_live():
     # A mask is a value, not read off from `w != 0` (trap U7).
     mask = {"w": torch.ones(3, dtype=torch.bool)}
-    assert topology.overlap(mask, mask) == 1 and named.live(mask) == 3
+    assert topology.overlap(mask, mask) == 1 and masks.count(mask) == 3
 
 
 @pytest.mark.parametrize("seeds", [range(200), pytest.param(range(200, 1000), marks=pytest.mark.slow)])
@@ -87,14 +87,14 @@ def test_margin_bound_is_never_violated(per_layer, seeds):
         weights = named.apply(lambda w: w + noise * (2 * torch.rand(w.shape, generator=g) - 1), reference)
         kept = {n: int(torch.randint(0, w.numel() + 1, (), generator=g)) for n, w in reference.items()}
         if per_layer:
-            masks = [{n: named.top_k({n: w[n].abs()}, kept[n])[n] for n in w} for w in (weights, reference)]
+            pair = [{n: masks.top_k({n: w[n].abs()}, kept[n])[n] for n in w} for w in (weights, reference)]
             found = topology.margin(weights, reference, kept)
         else:
             total = sum(kept.values())
-            masks = [named.top_k(named.apply(torch.abs, w), total) for w in (weights, reference)]
+            pair = [masks.top_k(named.apply(torch.abs, w), total) for w in (weights, reference)]
             found = topology.margin(weights, reference, total)
-        assert topology.overlap(*masks) >= found.bound - 1e-12
-        assert topology.revived(*masks) <= found.movable
+        assert topology.overlap(*pair) >= found.bound - 1e-12
+        assert topology.revived(*pair) <= found.movable
         assert found.epsilon <= noise + 1e-6
 
 

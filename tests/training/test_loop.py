@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, Diverged
 from lacunar.data.pairing import pair
 from lacunar.training.callbacks import Callback
@@ -89,19 +89,19 @@ def test_pruned_weights_are_bit_zero_after_every_step(tiny, optimizer):
 def test_masked_training_equals_training_the_masked_function(tiny):
     model = net()
     mask = half_mask(model)
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     oracle = copy.deepcopy(model)
 
     def masked_loss(m, x, y):
         with torch.no_grad():
-            named.write(m, named.keep(named.weights(m), mask))
+            named.write(m, masks.keep(named.weights(m), mask))
         return F.cross_entropy(m(x), y)
 
     plain = plain_loop.train(
         oracle, tiny, masked_loss, epochs=3, lr=0.05, batch_size=5, momentum=0.9, weight_decay=5e-4, seed=0
     )
     descend(model, tiny, mean_loss, HOW, seed=0, limits=Limits(mask=mask))
-    expected = named.keep(named.weights(plain), mask)
+    expected = masks.keep(named.weights(plain), mask)
     assert torch.allclose(named.flat(named.weights(model)), named.flat(expected), atol=1e-6)
 
 
@@ -248,7 +248,7 @@ def test_nothing_is_read_back_inside_the_loop(tiny, monkeypatch):
 
 def test_no_gradient_is_left_behind(tiny):
     model = net()
-    where = named.full(named.weights(model), True)
+    where = masks.full(named.weights(model), True)
     where[next(iter(where))].fill_(False)
     descend(model, tiny, mean_loss, HOW, seed=0, limits=Limits(where=where))
     assert all(p.grad is None for p in model.parameters())
@@ -269,7 +269,7 @@ def test_dropout_and_order_come_from_the_seed_not_from_the_global_state(tiny):
 def test_masks_of_another_model_and_nothing_to_move(tiny):
     with pytest.raises(BadInput, match="do not belong to the same model"):
         descend(net(), tiny, mean_loss, HOW, seed=0, limits=Limits(mask={"x": torch.ones(1).bool()}))
-    nothing = named.full(named.weights(net()), False)
+    nothing = masks.full(named.weights(net()), False)
     with pytest.raises(BadInput, match="no weight may move"):
         descend(net(), tiny, mean_loss, HOW, seed=0, limits=Limits(where=nothing))
 
@@ -407,7 +407,7 @@ from lacunar.training.callbacks import Callback
 from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.log import Log
 from lacunar.training.watch import Watch
-from lacunar.core import named
+from lacunar.core import masks, named
 from tests import problems
 torch.set_num_threads(1)
 class Slow(Callback):

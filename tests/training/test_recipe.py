@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lacunar.auditing.trial import Trial
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.batches import Batch, PairedBatch
 from lacunar.data.examples import Examples
@@ -49,7 +49,7 @@ def test_a_users_own_training(tiny):
     own = replace(RECIPE, train=train)
     model = own.fit(tiny, 5)
     assert model.weight[0, 0].item() == 17 and not model.training
-    for refused in ({"skip": [5]}, {"mask": named.full(named.weights(model), True)}):
+    for refused in ({"skip": [5]}, {"mask": masks.full(named.weights(model), True)}):
         with pytest.raises(NotApplicable, match="its own train="):
             own.fit(tiny, 0, **refused)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.store import Store, digest
 from lacunar.core.weights import model_state
 from lacunar.training import trainer
@@ -60,7 +60,7 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, data, recip
 
 
 def test_everything_that_a_training_depends_on_changes_its_key(data, recipe, monkeypatch):
-    mask = named.full(named.weights(recipe.fresh(0)), True)
+    mask = masks.full(named.weights(recipe.fresh(0)), True)
     plain = facts(recipe, data, 0)
     others = [
         facts(replace(recipe, lr=0.2), data, 0),
@@ -87,7 +87,7 @@ def test_a_plain_trainer_trains_anew_and_is_watched_by_title(data, recipe):
         titles.append(title)
         return Watch()
 
-    mask = named.full(named.weights(recipe.fresh(0)), True)
+    mask = masks.full(named.weights(recipe.fresh(0)), True)
     next(iter(mask.values()))[0] = False
     train = PlainTrainer(watch)
     first, second = (train(recipe, data, 5, mask, title=title) for title in ("one", "two"))

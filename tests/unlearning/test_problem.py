@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, Diverged, LacunarError
 from lacunar.core.files import read_json
 from lacunar.core.weights import load_mask, load_model
@@ -73,7 +73,7 @@ def test_broken_weights_and_masks_are_refused(tiny):
         broken.bias[0] = float("nan")
     with pytest.raises(BadInput, match="NaN or infinity in bias"):
         Problem.of(broken, tiny, [5], device="cpu")
-    zeros = named.full(named.weights(model()), False)
+    zeros = masks.full(named.weights(model()), False)
     with pytest.raises(BadInput, match="non-zero weights outside its mask"):
         Problem.of(model(), tiny, [5], device="cpu", mask=zeros)
     with pytest.raises(BadInput, match="same model"):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lacunar.auditing.trial import Trial
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable, sample_of
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import model_state
@@ -205,7 +205,7 @@ def _doubt(name: str, count: int, code: str, what: str, too_many: bool) -> Item:
     return replace(base, verdict="inconclusive", code=code) if too_many else base
 
 
-def _outside(mask: named.Mask | None, model: nn.Module, before: nn.Module | None) -> int | None:
+def _outside(mask: masks.Mask | None, model: nn.Module, before: nn.Module | None) -> int | None:
     if mask is None:
         return None
     now = named.weights(model)

@@ -14,7 +14,7 @@ from lacunar.auditing.checks import Copies
 from lacunar.auditing.oracles import oracle_seed
 from lacunar.auditing.rules import Rule, oracles_needed
 from lacunar.auditing.trial import Trial
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.weights import model_state
 from lacunar.data.ids import ids_digest
 from lacunar.machine.environment import hardware, versions
@@ -131,7 +131,7 @@ def limits(
 def made_sparser(outcome: Outcome) -> bool:
     """Whether the method pruned weights that were live before."""
     mask, given = outcome.mask, outcome.problem.mask
-    return mask is not None and named.density(mask) < (1.0 if given is None else named.density(given))
+    return mask is not None and masks.density(mask) < (1.0 if given is None else masks.density(given))
 
 
 def _sparser_than_oracles(trial: Trial) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import seed_of
 from lacunar.data.examples import Source
 from lacunar.training.recipe import Recipe

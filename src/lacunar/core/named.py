@@ -15,9 +15,6 @@ from lacunar.core.errors import BadInput, sample_of
 Named: TypeAlias = dict[str, Tensor]
 """One tensor per trainable parameter: same keys, same shapes, in the order of ``named_parameters()``."""
 
-Mask: TypeAlias = dict[str, Tensor]
-"""A ``Named`` of bool tensors; True = live (may be non-zero, or may move)."""
-
 
 def parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters themselves, by name: writing to them changes the model."""
@@ -90,18 +87,8 @@ def norm(a: Mapping[str, Tensor]) -> float:
 
 
 def count(a: Mapping[str, Tensor]) -> int:
-    """The number of entries; of a mask, see :func:`live`."""
+    """The number of entries; see :func:`lacunar.core.masks.count` for those that a mask has."""
     return sum(t.numel() for t in a.values())
-
-
-def live(mask: Mapping[str, Tensor]) -> int:
-    """The number of True entries of a mask."""
-    return sum(int(t.sum()) for t in mask.values())
-
-
-def density(mask: Mapping[str, Tensor]) -> float:
-    """The share of True entries, in [0, 1]."""
-    return live(mask) / max(count(mask), 1)
 
 
 def flat(a: Mapping[str, Tensor]) -> Tensor:
@@ -115,58 +102,6 @@ def unflat(vector: Tensor, like: Mapping[str, Tensor]) -> Named:
         raise BadInput(f"a vector of {vector.numel()} entries cannot fill {count(like)} weights")
     parts = torch.split(vector, [t.numel() for t in like.values()])
     return {name: part.reshape(t.shape) for (name, t), part in zip(like.items(), parts, strict=True)}
-
-
-def full(like: Mapping[str, Tensor], value: bool) -> Mask:
-    """A mask with every entry ``value``."""
-    return {name: torch.full_like(t, value, dtype=torch.bool) for name, t in like.items()}
-
-
-def both(a: Mapping[str, Tensor] | None, b: Mapping[str, Tensor] | None) -> Mask | None:
-    """The intersection of two masks, where None stands for "everything"."""
-    if a is None or b is None:
-        one = b if a is None else a
-        return None if one is None else dict(one)
-    return apply(torch.logical_and, a, b)
-
-
-def keep(a: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None) -> Named:
-    """``a`` with exact zeros outside ``mask``, also where ``a`` is NaN or negative."""
-    if mask is None:
-        return dict(a)
-    return apply(lambda x, m: x.masked_fill(~m, 0.0), a, mask)
-
-
-def choose(mask: Mapping[str, Tensor], inside: Mapping[str, Tensor], outside: Mapping[str, Tensor]) -> Named:
-    """``inside`` where the mask is True, ``outside`` elsewhere, bit for bit."""
-    return apply(torch.where, mask, inside, outside)
-
-
-def top_k(scores: Mapping[str, Tensor], k: int) -> Mask:
-    """The mask of the ``k`` largest scores over all tensors; exactly ``k``, ties go to the lowest flat index.
-
-    Raises:
-        BadInput: ``k`` outside [0, number of scores], or a score that is NaN.
-    """
-    vector = flat(scores)
-    if not 0 <= k <= vector.numel():
-        raise BadInput(f"cannot keep {k} of {vector.numel()} weights")
-    if bool(torch.isnan(vector).any()):
-        bad = [name for name, t in scores.items() if bool(torch.isnan(t).any())]
-        raise BadInput(f"scores are NaN in {sample_of(bad)}; a rank needs finite scores")
-    chosen = torch.zeros_like(vector, dtype=torch.bool)
-    if k > 0:
-        least = vector.kthvalue(vector.numel() - k + 1).values
-        chosen = vector > least
-        ties = (vector == least).nonzero().reshape(-1)
-        chosen[ties[: k - int(chosen.sum())]] = True
-    return unflat(chosen, scores)
-
-
-def random_k(like: Mapping[str, Tensor], k: int, generator: torch.Generator) -> Mask:
-    """A mask of exactly ``k`` entries drawn uniformly without replacement."""
-    draw = torch.randperm(count(like), generator=generator).to(next(iter(like.values())).device)
-    return top_k(unflat(-draw.double(), like), k)
 
 
 def not_finite(a: Mapping[str, Tensor]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.named import Named
 from lacunar.curvature.objective import Objective
 from lacunar.curvature.per_example import weighted_sum
@@ -70,5 +70,5 @@ def _label_gradient(before: Objective, after: Source) -> Named:
 
 
 def _weights(objective: Objective, like: Named) -> Named:
-    weights = named.keep(named.weights(objective.model), objective.free)
+    weights = masks.keep(named.weights(objective.model), objective.free)
     return {name: w.to(like[name]) for name, w in weights.items()}

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lacunar.core.errors import NotApplicable
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.curvature.loss_curvature import basis
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example import matrix

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.curvature.linear_rows import LinearRows
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example import columns, directional, gram, of_loss, weighted_sum

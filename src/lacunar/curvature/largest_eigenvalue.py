@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.curvature.matrix import Matrix
 
 
@@ -14,7 +14,7 @@ def power_iteration(matrix: Matrix, products: int = 10) -> float:
     For a Gauss-Newton matrix of a net ten products come within a few per cent; 0 for a matrix of zeros.
     """
     ones = {name: torch.ones_like(w) for name, w in named.weights(matrix.objective.model).items()}
-    v, found = named.keep(ones, matrix.free), 0.0
+    v, found = masks.keep(ones, matrix.free), 0.0
     for _ in range(products):
         moved = matrix(v)
         found = named.norm(moved) / named.norm(v)

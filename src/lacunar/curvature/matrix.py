@@ -9,7 +9,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.curvature.objective import Objective
 from lacunar.curvature.solvers.woodbury import Rows
 from lacunar.data.batches import Batch

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.named import Named
 from lacunar.curvature.edit_gradient import penalty
 from lacunar.curvature.ggn import GaussNewton
@@ -64,7 +64,7 @@ class NewtonSystem:
         """The solution with its residual measured; found again by ``solver`` where it had drifted from ``rtol``."""
         if solution.measured:
             return solution
-        right = named.keep(gradient, self.matrix.free)
+        right = masks.keep(gradient, self.matrix.free)
         there = named.add(self.matrix(solution.x), solution.x, self.alpha(damping))
         size = named.norm(right)
         error = named.norm(named.add(right, there, -1.0)) / size if size else 0.0

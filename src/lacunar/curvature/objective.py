@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.core.rng import isolated
 from lacunar.data.batches import Batch, Inputs
 from lacunar.data.examples import Source
@@ -185,7 +186,7 @@ class Objective:
     def tangent(self, direction: Mapping[str, Tensor]) -> Named:
         """A direction as the weights take it: 0 where they are not free, and in their precision."""
         named.same_keys(named.parameters(self.model), direction)
-        inside = named.keep(direction, self.free)
+        inside = masks.keep(direction, self.free)
         return {name: inside[name].to(w) for name, w in self.weights.items()}
 
     def selected(self, name: str) -> Tensor | None:

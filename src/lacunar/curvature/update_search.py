@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import Diverged
 from lacunar.core.named import Named
 from lacunar.curvature.objective import Objective
@@ -32,7 +32,7 @@ def least(objective: Objective, updates: Iterable[tuple[T, Named]]) -> tuple[T, 
     model, recipe = objective.model, objective.recipe
     start, best, found = named.weights(model), float("inf"), None
     for label, update in updates:
-        named.write(model, named.add(start, named.keep(update, objective.free)))
+        named.write(model, named.add(start, masks.keep(update, objective.free)))
         z = recipe.predict(model, objective.examples)
         size = recipe.weight_decay / 2 * named.norm(named.weights(model)) ** 2
         loss = float(recipe.losses(z, objective.examples.y.cpu()).double().mean()) + size

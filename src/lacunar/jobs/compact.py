@@ -10,7 +10,7 @@ from torch import nn
 
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, write_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.weights import save_mask, save_model
 from lacunar.data.batches import Inputs
 from lacunar.jobs import run_folder

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from lacunar.catalog.registry import filled, parse
-from lacunar.core import named
+from lacunar.core import masks
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, write_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.weights import save_mask, save_model
 from lacunar.data.batches import Inputs
 from lacunar.jobs import run_folder
@@ -77,7 +77,7 @@ class Pruning(Job[tuple[nn.Module, Mask]]):
         facts = {
             "pruner": self.pruner.spec(),
             "rewind": self.rewind,
-            "density": {"scope": named.density(in_scope), "net": named.density(mask)},
+            "density": {"scope": masks.density(in_scope), "net": masks.density(mask)},
             "live": live_counts(mask),
             **scores(self.given, model),
         }

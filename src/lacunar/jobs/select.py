@@ -12,7 +12,7 @@ from lacunar.catalog.registry import filled, parse
 from lacunar.core import named
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, temporaries, write_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, save_mask
 from lacunar.jobs.posing import problem_of

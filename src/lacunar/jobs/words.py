@@ -11,7 +11,7 @@ from torch import nn
 from lacunar.core import named, store
 from lacunar.core.errors import BadInput
 from lacunar.core.files import file_digest, read_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, load_model
 from lacunar.data.examples import Source

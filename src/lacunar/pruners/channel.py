@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.data.batches import Inputs
 from lacunar.data.examples import Source
 from lacunar.sparsity.channels import Channels, channels_of
@@ -59,7 +59,7 @@ class Channel(Pruner):
     ) -> Mask:
         first = None if examples is None else (recipe or Recipe()).prepare(examples.inputs_at(torch.tensor([0])))
         groups, weights = self.groups(model, first), named.weights(model)
-        mask = named.full(weights, True) if within is None else dict(within)
+        mask = masks.full(weights, True) if within is None else dict(within)
         live = {c.name: live_channels(c, mask) for c in groups}
         room = {name: int(channels.sum()) for name, channels in live.items()}
         kept = checked(self._wanted(groups) if counts is None else counts, room, {})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.core import named
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.data.examples import Source
 from lacunar.sparsity.pruner import Pruner, Retraining
 from lacunar.sparsity.scope import Counts, Scope

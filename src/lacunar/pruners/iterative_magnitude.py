@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.data.examples import Source
 from lacunar.sparsity.pruner import Pruner, Retraining
 from lacunar.sparsity.scope import Counts, Scope

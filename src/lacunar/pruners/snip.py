@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
 from lacunar.sparsity.pruner import Pruner, Retraining

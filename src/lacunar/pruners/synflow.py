@@ -10,9 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.data.examples import Source
 from lacunar.sparsity.pruner import Pruner, Retraining
 from lacunar.sparsity.scope import Counts, Scope
@@ -65,10 +66,10 @@ class Synflow(Pruner):
         scope, net = Scope.of(self), absolute(model)
         ones = _ones(net, examples)
         room, target = scope.room(model, within), scope.resolve(model, counts, within)
-        live = named.full(named.parameters(model), True) if within is None else dict(within)
+        live = masks.full(named.parameters(model), True) if within is None else dict(within)
         for t in range(1, self.rounds + 1):
             live = scope.select(net, flow(net, ones), _shrunk(room, target, t / self.rounds), live)
-            named.write(net, named.keep(named.weights(net), live))
+            named.write(net, masks.keep(named.weights(net), live))
         return live
 
 

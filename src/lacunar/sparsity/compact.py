@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, LacunarError, NotApplicable, sample_of
 from lacunar.core.files import read_json, write_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.weights import load_mask, load_model, save_mask, save_model
 from lacunar.data.batches import Inputs
 from lacunar.sparsity.channels import Channels, channels_of
@@ -119,7 +119,7 @@ def compact(
         work = _multiply_adds(model, example), _multiply_adds(smaller, example)
     left = sliced(mask, cuts)
     sizes = named.count(weights), named.count(left)
-    return Compacted(smaller, cuts, None if named.density(left) == 1 else left, sizes, work)
+    return Compacted(smaller, cuts, None if masks.density(left) == 1 else left, sizes, work)
 
 
 def _cut_of(channels: Channels, live: Tensor) -> Cut:

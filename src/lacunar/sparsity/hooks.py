@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, sample_of
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 
 _ORIGINAL, _MASK = "_orig", "_mask"
 
@@ -31,13 +31,13 @@ def from_hooks(state: Mapping[str, Tensor], model: nn.Module) -> Mask:
         raise BadInput(f"{sample_of(alone)} have an {_ORIGINAL} but no {_MASK} tensor: the state dict is incomplete")
     pairs = {name + ending for name in hooked for ending in (_ORIGINAL, _MASK)}
     values = {name: t for name, t in state.items() if name not in pairs}
-    masks: Mask = {}
+    live: Mask = {}
     for name in hooked:
         mask = state[name + _MASK]
         if not bool(((mask == 0) | (mask == 1)).all()):
             raise BadInput(f"{name}{_MASK} holds values other than 0 and 1")
-        masks[name] = mask.bool()
-        values[name] = state[name + _ORIGINAL].masked_fill(~masks[name], 0.0)
+        live[name] = mask.bool()
+        values[name] = state[name + _ORIGINAL].masked_fill(~live[name], 0.0)
     expected = model.state_dict()
     if wrong := sorted(set(values) ^ set(expected)):
         raise BadInput(f"the state dict does not fit this model: they differ at {sample_of(wrong)}")
@@ -45,7 +45,7 @@ def from_hooks(state: Mapping[str, Tensor], model: nn.Module) -> Mask:
         raise BadInput(f"the state dict does not fit this model: other shapes at {sample_of(wrong)}")
     for name, value in values.items():
         expected[name].copy_(value)
-    return {name: masks.get(name, dense) for name, dense in named.full(named.parameters(model), True).items()}
+    return {name: live.get(name, dense) for name, dense in masks.full(named.parameters(model), True).items()}
 
 
 def to_hooks(model: nn.Module, mask: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
 from lacunar.core.weights import model_state
 from lacunar.data.examples import Source
@@ -249,7 +249,7 @@ class Best(Callback):
 
 def _masked(model: nn.Module, mask: Mask) -> nn.Module:
     masked = copy.deepcopy(model)
-    named.write(masked, named.keep(named.weights(masked), mask))
+    named.write(masked, masks.keep(named.weights(masked), mask))
     return masked.eval()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.catalog.plugin import Plugin
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.data.batches import Inputs
 from lacunar.data.examples import Source
 from lacunar.sparsity.scope import Counts, Scope

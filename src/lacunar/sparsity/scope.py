@@ -11,9 +11,9 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable, sample_of, unknown
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 
 Counts: TypeAlias = int | Mapping[str, int]
 """How many weights stay live: in all, or per weight tensor by name."""
@@ -132,15 +132,15 @@ class Scope:
         if within is not None:
             ranked = {name: s.masked_fill(~within[name], -torch.inf) for name, s in ranked.items()}
         chosen = self.pick(ranked, kept)
-        outside = named.full(named.parameters(model), True) if within is None else within
+        outside = masks.full(named.parameters(model), True) if within is None else within
         return {name: chosen.get(name, part) for name, part in outside.items()}
 
     def pick(self, ranked: Mapping[str, Tensor], kept: Counts) -> Mask:
         """The ``kept`` highest of these scores, over all tensors or in each; warns of a tensor that keeps none."""
         if isinstance(kept, int):
-            chosen = named.top_k(ranked, kept)
+            chosen = masks.top_k(ranked, kept)
         else:
-            chosen = {name: named.top_k({name: s}, kept[name])[name] for name, s in ranked.items()}
+            chosen = {name: masks.top_k({name: s}, kept[name])[name] for name, s in ranked.items()}
         if empty := [name for name, live in chosen.items() if not bool(live.any())]:
             text = f"nothing of {sample_of(empty)} is left: the net is cut there"
             if not self.allow_empty:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, sample_of, unknown
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 
 ORDERS = ("largest", "smallest", "random")
 LEVELS = ("global", "layer")
@@ -83,9 +83,9 @@ class Selection:
 
         whole = {n: torch.full_like(p, wanted(n), dtype=torch.bool, requires_grad=False) for n, p in live.items()}
         there = None if among is None else {name: m.to(live[name].device) for name, m in among.items()}
-        inside = named.both(whole, there)
+        inside = masks.both(whole, there)
         assert inside is not None
-        if named.live(inside) == 0:
+        if masks.count(inside) == 0:
             raise BadInput(f"no weight can be selected with these settings; layers with weights: {sample_of(holders)}")
         return inside
 
@@ -114,7 +114,7 @@ class Selection:
 
     def floor(self, among: Mask) -> int:
         """How many of these candidates the share is, rounded down: all together, or tensor by tensor by ``level``."""
-        groups = [named.live(among)] if self.level == "global" else [int(inside.sum()) for inside in among.values()]
+        groups = [masks.count(among)] if self.level == "global" else [int(inside.sum()) for inside in among.values()]
         # The tolerance undoes representation error: 29 % of 100 weights are 29.
         return sum(math.floor(self.share * n + 1e-9) for n in groups)
 
@@ -123,13 +123,13 @@ class Selection:
         # A mask or scores read from a file have the same keys in another order.
         values = {"the candidates": named.flat({name: scores[name] for name in among})[inside]}
         if self.order == "random":
-            picked = named.random_k(values, size, rng)
+            picked = masks.random_k(values, size, rng)
         else:
-            picked = named.top_k(values if self.order == "largest" else named.scale(values, -1.0), size)
+            picked = masks.top_k(values if self.order == "largest" else named.scale(values, -1.0), size)
         return named.unflat(torch.zeros_like(inside).masked_scatter(inside, named.flat(picked)), among)
 
     def _size(self, among: Mask) -> int:
-        size, candidates = self.count or self.floor(among), named.live(among)
+        size, candidates = self.count or self.floor(among), masks.count(among)
         if not 1 <= size <= candidates:
             asked = f"{self.count}" if self.count else f"a share of {self.share:g}"
             raise BadInput(f"{asked} of {candidates} candidate weights is {size}; ask for 1 to {candidates}")
@@ -143,7 +143,7 @@ def describe(mask: Mapping[str, Tensor]) -> list[dict[str, Any]]:
 
 
 def _row(name: str, part: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {"weight": name, "selected": named.live(part), "of": named.count(part), "share": named.density(part)}
+    return {"weight": name, "selected": masks.count(part), "of": named.count(part), "share": masks.density(part)}
 
 
 def _layer(name: str) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 
 
 def part(mask: Mapping[str, Tensor], names: Iterable[str]) -> Mask:
@@ -70,7 +71,7 @@ def chance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 def kappa(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """Cohen's kappa of the two as raters of every weight: 1 = equal, 0 = chance; 1 if both are constant and equal."""
     size = max(named.count(a), 1)
-    one, two = named.live(a) / size, named.live(b) / size
+    one, two = masks.count(a) / size, masks.count(b) / size
     expected = one * two + (1 - one) * (1 - two)
     return 1.0 if expected == 1 else (1 - churn(a, b) - expected) / (1 - expected)
 
@@ -128,7 +129,7 @@ def _movable(weights: Named, reference: Named, k: int) -> tuple[float, int]:
     epsilon = float((ours - theirs).abs().max()) if ours.numel() else 0.0
     if k == 0:
         return epsilon, 0
-    inside = named.flat(named.top_k({"all": theirs}, k))
+    inside = named.flat(masks.top_k({"all": theirs}, k))
     threshold = theirs[inside].min()
     leaving = int((inside & (theirs <= threshold + 2 * epsilon)).sum())
     entering = int((~inside & (theirs >= threshold - 2 * epsilon)).sum())

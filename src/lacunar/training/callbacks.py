@@ -17,7 +17,7 @@ from lacunar.data.examples import Source
 from lacunar.training import forward
 
 if TYPE_CHECKING:
-    from lacunar.core.named import Mask
+    from lacunar.core.masks import Mask
 
 
 @dataclass

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 
 
 @dataclass

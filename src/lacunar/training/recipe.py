@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.catalog.plugin import Plugin
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable, unknown
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import isolated
 from lacunar.core.weights import model_state
 from lacunar.data.batches import Batch, Inputs, PairedBatch
@@ -132,7 +132,7 @@ class Recipe:
                 raise BadInput(f"train must return the trained torch.nn.Module, got {type(trained).__name__}")
             return trained.eval()
         if mask is not None:
-            named.write(model, named.keep(named.weights(model), mask))
+            named.write(model, masks.keep(named.weights(model), mask))
         source = examples if skip is None else _Coupled(examples, as_ids(skip))
         descend(
             model,

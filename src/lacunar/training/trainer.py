@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lacunar.catalog.source_code import class_digest, closure, digest_of
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.store import Made, Store
 from lacunar.core.weights import model_state
 from lacunar.data.examples import Source
@@ -40,7 +40,7 @@ class Trained:
     """
 
     model: nn.Module = field(repr=False)
-    mask: named.Mask | None = field(repr=False)
+    mask: masks.Mask | None = field(repr=False)
     about: dict[str, Any]
     made: bool
 
@@ -53,7 +53,7 @@ class Trainer(Protocol):
         recipe: Recipe,
         examples: Source,
         seed: int,
-        mask: named.Mask | None = None,
+        mask: masks.Mask | None = None,
         *,
         title: str = "training",
         order_seed: int | None = None,
@@ -83,7 +83,7 @@ class PlainTrainer:
         recipe: Recipe,
         examples: Source,
         seed: int,
-        mask: named.Mask | None = None,
+        mask: masks.Mask | None = None,
         *,
         title: str = "training",
         order_seed: int | None = None,
@@ -115,7 +115,7 @@ class StoreTrainer:
         recipe: Recipe,
         examples: Source,
         seed: int,
-        mask: named.Mask | None = None,
+        mask: masks.Mask | None = None,
         *,
         title: str = "training",
         order_seed: int | None = None,

@@ -17,7 +17,7 @@ from lacunar.catalog.plugin import Plugin
 from lacunar.core import named
 from lacunar.core.errors import Diverged, LacunarError, sample_of
 from lacunar.core.files import write_json
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.core.rng import as_found, isolated
 from lacunar.core.weights import model_state, save_mask, save_model
 from lacunar.data.ids import ids_digest

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import is_pruned
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, sample_of
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.core.rng import generator_of, seed_of
 from lacunar.core.weights import model_state
 from lacunar.data.batches import Batch, Batches, Inputs
@@ -150,7 +151,7 @@ class Problem:
     @property
     def free(self) -> Mask | None:
         """The weights that may move: live and inside ``where``; None for all."""
-        return named.both(self.mask, self.where)
+        return masks.both(self.mask, self.where)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The recipe's mean loss on a prepared batch."""
@@ -203,7 +204,7 @@ class Problem:
         """Add a closed-form ``update`` to the weights that may move, in place."""
         now = named.weights(model)
         moved = named.add(now, update)
-        named.write(model, moved if self.free is None else named.choose(self.free, moved, now))
+        named.write(model, moved if self.free is None else masks.choose(self.free, moved, now))
         return model
 
     def scores(self, score: Score, model: nn.Module | None = None) -> Named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.curvature.solvers.cg import Products
 from lacunar.curvature.solvers.multi_shift_cg import MultiShiftCg
@@ -39,7 +39,7 @@ def test_each_damping_is_solved(masked):
     mask = {"a": torch.rand(4, 5) < 0.5, "b": torch.ones(10, dtype=torch.bool)} if masked else None
     product, calls = times(matrix, b)
     found = MultiShiftCg(1e-9).solve(Products(product, mask), b, DAMPINGS)
-    inside = named.flat(named.full(b, True) if mask is None else mask)
+    inside = named.flat(masks.full(b, True) if mask is None else mask)
     for damping, solution in zip(DAMPINGS, found, strict=True):
         block = matrix[inside][:, inside] + damping * torch.eye(int(inside.sum()), dtype=torch.float64)
         wanted = torch.zeros(30, dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lacunar.auditing.trial import Trial
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.core.rng import numpy_generator
 from lacunar.data.examples import Examples
@@ -30,7 +30,7 @@ def data(n: int = 40) -> Examples:
     return Examples.of(torch.randn(n, 6, generator=g), torch.arange(n) % 3)
 
 
-def some_mask(model: nn.Module) -> named.Mask:
+def some_mask(model: nn.Module) -> masks.Mask:
     g = torch.Generator().manual_seed(3)
     return {n: torch.rand(w.shape, generator=g) < 0.6 for n, w in named.weights(model).items()}
 
@@ -63,7 +63,7 @@ def test_sharpness_is_the_spectral_norm_of_the_live_block(masked):
 def test_few_live_weights_are_taken_densely():
     torch.manual_seed(0)
     model, examples = build(), data()
-    mask = named.full(named.weights(model), False)
+    mask = masks.full(named.weights(model), False)
     mask["2.weight"][0, :5] = True
     found = sharpness(model, examples, Recipe(build), mask, numpy_generator(0))
     live = named.flat(mask)
@@ -71,7 +71,7 @@ def test_few_live_weights_are_taken_densely():
     assert found == pytest.approx(wanted, rel=1e-9)
 
 
-def case(mask: named.Mask | None = None, schedule: str = "cosine") -> Trial:
+def case(mask: masks.Mask | None = None, schedule: str = "cosine") -> Trial:
     recipe = Recipe(build, epochs=3, lr=0.1, batch_size=16, schedule=schedule, precision="float32")
     examples = data()
     problem = Problem.of(recipe.fit(examples, 5, mask=mask), examples, [1, 4, 9], recipe, 5, device="cpu", mask=mask)
@@ -84,7 +84,7 @@ def test_terms_by_hand(masked):
     trial = case(mask, "constant")
     problem, found = trial.outcome.problem, toy.values(Proposition2().measure([trial]))
     assert (found["prop2_rate"], found["prop2_steps"]) == (pytest.approx(0.1), 9)
-    start = named.keep(named.weights(problem.recipe.fresh(5)), mask)
+    start = masks.keep(named.weights(problem.recipe.fresh(5)), mask)
     travel = named.norm(named.add(named.weights(problem.model), start, -1.0))
     assert found["prop2_travel"] == pytest.approx(travel, rel=1e-6)
     whole = data()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.examples import Examples
 from lacunar.methods.closed_form.fisher_forgetting import FisherForgetting
@@ -96,11 +96,11 @@ def test_pruned_neighbours_do_not_set_the_noise():
     diagonal = {n: torch.full_like(w, 0.5) for n, w in named.weights(problem.model).items()}
     found = []
     for pruned in (1, 5):
-        mask = named.full(diagonal, True)
+        mask = masks.full(diagonal, True)
         mask["0.weight"][:, :pruned] = False
         masked = problems.problem("vectors", masked=True)
         object.__setattr__(masked, "mask", mask)
-        zeroed = named.keep(diagonal, mask)
+        zeroed = masks.keep(diagonal, mask)
         found.append(FisherForgetting().deviation(zeroed, "2", masked)["0.weight"][:, 5])
     assert torch.equal(*found)
     assert torch.allclose(found[0], torch.tensor((3e-8 * 2) ** 0.5), rtol=1e-5)
@@ -194,7 +194,7 @@ def test_the_clamped_share_is_told(digits):
 
 def test_nothing_that_may_move():
     problem = problems.problem("vectors")
-    nowhere = named.full(named.weights(problem.model), False)
+    nowhere = masks.full(named.weights(problem.model), False)
     pruned = named.scale(named.weights(problem.model), 0.0)
     model = copy.deepcopy(problem.model)
     named.write(model, pruned)

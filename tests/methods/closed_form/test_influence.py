@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.examples import Examples
 from lacunar.methods.closed_form.influence import Influence, removal_gradient
@@ -18,7 +18,7 @@ from tests.oracles import influence as loop
 
 
 def flat_rows(model, examples, recipe, mask=None):
-    return torch.stack([named.flat(named.keep(g, mask)) for g in oracle.gradients(model, examples, recipe)])
+    return torch.stack([named.flat(masks.keep(g, mask)) for g in oracle.gradients(model, examples, recipe)])
 
 
 def small(masked=False):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.examples import Examples
 from lacunar.methods.combiners.prune_first import PruneFirst
@@ -57,7 +57,7 @@ def test_reports_densities_and_the_seconds_that_are_no_unlearning(tmp_path):
     outcome = PruneFirst(QUICK, GlobalMagnitude(0.5), finetune_epochs=1)(problem())
     facts = outcome.facts
     assert facts["density_before"] == {"scope": 1.0, "net": 1.0}
-    assert facts["density_after"] == {"scope": 162 / 324, "net": named.density(outcome.mask)}
+    assert facts["density_after"] == {"scope": 162 / 324, "net": masks.density(outcome.mask)}
     zeros = sum(int((w == 0).sum()) for n, w in named.weights(outcome.model).items() if n.startswith("conv"))
     assert zeros == 162
     assert 0 < facts["preparation_seconds"] < outcome.seconds
@@ -152,7 +152,7 @@ def test_the_inner_method_is_checked_before_anything_is_computed(monkeypatch):
 
 def test_what_it_cannot_do():
     posed = problem()
-    where = named.full(named.weights(posed.model), True)
+    where = masks.full(named.weights(posed.model), True)
     where["conv1.weight"] = torch.zeros_like(where["conv1.weight"])
     with pytest.raises(NotApplicable, match="cannot leave those outside where="):
         PruneFirst(QUICK)(dataclasses.replace(posed, where=where))

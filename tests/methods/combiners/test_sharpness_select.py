@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lacunar.catalog import registry
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.importance.forget_newton import ForgetNewton
 from lacunar.methods.closed_form.first_order_edit import FirstOrderEdit
@@ -32,7 +32,7 @@ def test_at_most_the_floor_of_the_share_moves(rho, order):
     outcome = SharpnessSelect(rho=rho, order=order, edit=NewtonEdit(damping=0.1))(problem)
     size = int(rho * P + 1e-9)
     assert f"{size} of {P} weights were selected" in outcome.notes[0]
-    changed = named.live(moved(problem, outcome.model))
+    changed = masks.count(moved(problem, outcome.model))
     assert changed <= size
     if order != "smallest":
         assert changed > 0.5 * size, "dead weights have no gradient, others do"

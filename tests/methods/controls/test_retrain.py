@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 import torch
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.core.rng import generator_of, seed_of
 from lacunar.methods.controls.random_weights import RandomWeights
@@ -37,14 +37,14 @@ def test_a_fresh_mask_comes_from_what_stays_alone():
     pruner = GlobalMagnitude(sparsity=0.7)
     mask = pruner.mask(problem.recipe.fresh(0), None, generator_of(0, "mask"))
     model = copy.deepcopy(problem.model)
-    named.write(model, named.keep(named.weights(model), mask))
+    named.write(model, masks.keep(named.weights(model), mask))
     problem = dataclasses.replace(problem, model=model, mask=mask)
     outcome = Retrain(mask="fresh")(problem)
     seed = seed_of(2, "retrain")
     model, found = train_pruned(problem.recipe, problem.retain, pruner, "init", seed, log=Log())
     assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(model))
     assert all(torch.equal(outcome.mask[n], found[n]) for n in found)
-    assert named.live(outcome.mask) == named.live(mask)
+    assert masks.count(outcome.mask) == masks.count(mask)
     assert any(bool((outcome.mask[n] != m).any()) for n, m in mask.items())
 
 
@@ -57,7 +57,7 @@ def test_a_fresh_mask_needs_a_pruned_model_and_all_its_weights():
         Retrain(mask="fresh")(problems.problem("vectors"))
     problem = problems.problem("images")
     mask = GlobalMagnitude(sparsity=0.5).mask(problem.model, None, generator_of(0, "mask"))
-    named.write(problem.model, named.keep(named.weights(problem.model), mask))
+    named.write(problem.model, masks.keep(named.weights(problem.model), mask))
     held = {name: torch.zeros_like(m) for name, m in mask.items()}
     with pytest.raises(NotApplicable, match="cannot leave weights outside where"):
         Retrain(mask="fresh")(dataclasses.replace(problem, mask=mask, where=held))

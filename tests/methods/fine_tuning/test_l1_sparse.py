@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.core.weights import load_model
 from lacunar.data.examples import Examples
@@ -128,10 +128,10 @@ def test_subgradient_makes_no_zeros_and_proximal_makes_zeros_that_survive_saving
     assert {d["after"] for d in soft.facts["density"].values()} == {1.0}
     hard = L1Sparse(solver="proximal", **how)(problem)
     assert hard.mask is not None
-    density = named.density({n: m for n, m in hard.mask.items() if n.endswith("weight")})
+    density = masks.density({n: m for n, m in hard.mask.items() if n.endswith("weight")})
     assert density < 0.9 and f"exact zeros {1 - density:.4f}" in hard.notes[-1]
     for name, told in hard.facts["density"].items():
-        assert told == {"before": 1.0, "after": pytest.approx(named.density({name: hard.mask[name]}))}
+        assert told == {"before": 1.0, "after": pytest.approx(masks.density({name: hard.mask[name]}))}
     saved = load_model(hard.save(tmp_path) / "model.safetensors", problems.mlp())
     for name, w in named.weights(saved).items():
         assert torch.equal(w, named.weights(hard.model)[name])

@@ -9,9 +9,10 @@ from typing import NoReturn, Protocol
 import torch
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.curvature.solvers._vectors import check_damping, check_iteration, unvector, vector
 from lacunar.curvature.solvers.solution import Solution
 
@@ -75,11 +76,11 @@ class Cg:
             NotApplicable: a direction of negative curvature was met, so the matrix is indefinite.
         """
         check_damping(damping)
-        like = named.keep(b, matrix.free)
+        like = masks.keep(b, matrix.free)
         right, size = vector(like, like), named.norm(like)
 
         def times(v: Tensor) -> Tensor:
-            return vector(named.keep(matrix(unvector(v, like)), matrix.free), like) + damping * v
+            return vector(masks.keep(matrix(unvector(v, like)), matrix.free), like) + damping * v
 
         x, residual, made = self._iterated(times, right, _jacobi(matrix, like, damping), damping)
         error = float(residual.norm()) / size if size else 0.0
@@ -111,7 +112,7 @@ class Cg:
 def _jacobi(matrix: Operator, like: Named, damping: float) -> Tensor | float:
     if matrix.diagonal is None:
         return 1.0
-    scale = vector(named.keep(matrix.diagonal, matrix.free), like).clamp(min=0) + damping
+    scale = vector(masks.keep(matrix.diagonal, matrix.free), like).clamp(min=0) + damping
     return scale.masked_fill(scale == 0, 1.0)
 
 

@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.curvature.solvers._vectors import check_damping, unvector, vector
 from lacunar.curvature.solvers.solution import Solution
 
@@ -49,7 +49,7 @@ class Cholesky:
         """
         check_damping(damping)
         like = dict(b)
-        inside = vector(named.full(like, True) if matrix.free is None else matrix.free, like).bool()
+        inside = vector(masks.full(like, True) if matrix.free is None else matrix.free, like).bool()
         right = vector(like, like)[inside]
         if len(right) > self.most:
             raise NotApplicable(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.curvature.solvers._vectors import check_damping
 from lacunar.curvature.solvers.cg import Operator
@@ -28,5 +28,5 @@ class Diagonal:
         check_damping(damping)
         if matrix.diagonal is None:
             raise NotApplicable('solver="diagonal" needs the diagonal of the matrix, and none is known; use "cg"')
-        like = named.keep(b, matrix.free)
+        like = masks.keep(b, matrix.free)
         return Solution(named.apply(lambda g, c: g / (c + damping), like, matrix.diagonal), 0, 0.0, True)

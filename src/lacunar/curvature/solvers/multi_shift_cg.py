@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks
 from lacunar.core.errors import BadInput
 from lacunar.curvature.solvers._vectors import check_iteration, unvector, vector
 from lacunar.curvature.solvers.cg import Operator
@@ -45,11 +45,11 @@ class MultiShiftCg:
         """
         if not dampings or not min(dampings) > 0:
             raise BadInput(f"dampings must be > 0, got {list(dampings)}")
-        like, low = named.keep(b, matrix.free), min(dampings)
+        like, low = masks.keep(b, matrix.free), min(dampings)
         right = vector(like, like)
 
         def times(v: Tensor) -> Tensor:
-            return vector(named.keep(matrix(unvector(v, like)), matrix.free), like) + low * v
+            return vector(masks.keep(matrix(unvector(v, like)), matrix.free), like) + low * v
 
         state = _Krylov(right, torch.tensor([d - low for d in dampings], dtype=torch.float64, device=right.device))
         while state.made < self.max_iter and bool((state.error > self.rtol).any()):

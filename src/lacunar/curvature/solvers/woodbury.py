@@ -9,9 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
-from lacunar.core.named import Mask, Named
+from lacunar.core.masks import Mask
+from lacunar.core.named import Named
 from lacunar.curvature.solvers._vectors import check_damping
 from lacunar.curvature.solvers.solution import Solution
 
@@ -87,7 +88,7 @@ class Woodbury:
         """
         check_damping(damping, positive=True)
         rows = matrix.root
-        like = named.keep(b, rows.free)
+        like = masks.keep(b, rows.free)
         small = rows.gram()
         small.diagonal().add_(damping)
         factor = torch.linalg.cholesky(small)

@@ -15,10 +15,11 @@ from torch import nn
 
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.trial import Trial
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
+from lacunar.core.masks import Mask
 from lacunar.core.measurement import Measure, Measurement
-from lacunar.core.named import Mask, Named
+from lacunar.core.named import Named
 from lacunar.core.rng import generator_of, numpy_generator, seed_of
 from lacunar.curvature.hessian import Hessian
 from lacunar.curvature.objective import Objective
@@ -102,8 +103,8 @@ class Proposition2(PerTrial):
         whole = whole.take(torch.argsort(whole.ids))
         rate, steps = _training(problem.recipe, whole)
         live = None if mask is None else {name: m.cpu() for name, m in mask.items()}
-        start = named.keep(_weights(problem.recipe.fresh(problem.seed)), live)
-        travel = _distance(named.keep(_weights(problem.model), live), start)
+        start = masks.keep(_weights(problem.recipe.fresh(problem.seed)), live)
+        travel = _distance(masks.keep(_weights(problem.model), live), start)
         sharpness = self._sharpness(problem, mask, trial.seed)
         retrained, again = (_retrained(trial, whole, order) for order in (problem.seed, _other(problem.seed)))
         return [
@@ -133,7 +134,7 @@ def sharpness(model: nn.Module, examples: Source, recipe: Recipe, mask: Mask | N
     """
     exact = copy.deepcopy(model).double()
     weights = named.weights(exact)
-    live = named.flat(named.full(weights, True) if mask is None else mask).nonzero().reshape(-1)
+    live = named.flat(masks.full(weights, True) if mask is None else mask).nonzero().reshape(-1)
     matrix = Hessian(Objective.of(exact, examples, recipe, mask))
 
     def product(v: Array) -> Array:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.signals import accuracy
 from lacunar.auditing.trial import Trial
-from lacunar.core import named, stats
+from lacunar.core import masks, named, stats
 from lacunar.core.errors import BadInput, NotApplicable, sample_of
 from lacunar.core.measurement import Measure, Measurement
 from lacunar.core.rng import generator_of, isolated
@@ -125,7 +125,7 @@ class LinearProbe(PerTrial):
         model, head = _with_new_head(trial, classes)
         mask = None
         if outcome.mask is not None:
-            fresh = {n: m for n, m in named.full(named.weights(model), True).items() if n.rpartition(".")[0] == head}
+            fresh = {n: m for n, m in masks.full(named.weights(model), True).items() if n.rpartition(".")[0] == head}
             mask = {**outcome.mask, **fresh}
         return partial(recipe.predict, recipe.fit(fit.to(outcome.problem.device), trial.seed, start=model, mask=mask))
 

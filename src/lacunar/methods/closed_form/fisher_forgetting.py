@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.named import Named
 from lacunar.core.rng import generator_of
@@ -89,7 +89,7 @@ class FisherForgetting(Method):
 
     def deviation(self, diagonal: Named, head: str | None, problem: Problem) -> Named:
         """The standard deviation of the noise of each weight; of pruned weights it means nothing."""
-        live = problem.mask or named.full(diagonal, True)
+        live = problem.mask or masks.full(diagonal, True)
         clamped, out = 0, {}
         for name, f in diagonal.items():
             in_head = head is not None and name.rpartition(".")[0] == head
@@ -100,7 +100,7 @@ class FisherForgetting(Method):
             if self.smooth and f.ndim > 1:
                 variance = _live_mean(variance, live[name]).expand_as(f)
             out[name] = (variance * (self.boost if in_head or f.ndim == 1 else 1.0)).pow(self.power)
-        share = clamped / max(named.live(live), 1)
+        share = clamped / max(masks.count(live), 1)
         problem.log.notes.append(f"{share:.0%} of the live weights have the largest variance allowed")
         return out
 

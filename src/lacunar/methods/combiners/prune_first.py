@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
-from lacunar.core.named import Mask
+from lacunar.core.masks import Mask
 from lacunar.data.examples import Source
 from lacunar.methods.fine_tuning.fine_tune import FineTune
 from lacunar.pruners.global_magnitude import GlobalMagnitude
@@ -50,7 +50,7 @@ class PruneFirst(Method):
     prune_on: Literal["all", "retain"] = "all"
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
-        given = problem.mask or named.full(named.weights(model), True)
+        given = problem.mask or masks.full(named.weights(model), True)
         self.method.check(replace(problem, mask=given))
         if self.pruner.is_met(model, given, problem.example()):
             return problem.hand_to(self.method, model)
@@ -87,4 +87,4 @@ class PruneFirst(Method):
 
     def _densities(self, model: nn.Module, mask: Mask) -> dict[str, float]:
         in_scope = {name: mask[name] for name in Scope.of(self.pruner).names(model)}
-        return {"scope": named.density(in_scope), "net": named.density(mask)}
+        return {"scope": masks.density(in_scope), "net": masks.density(mask)}

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.importance.ggn_diagonal import GgnDiagonal
@@ -64,12 +64,12 @@ class SharpnessSelect(Method):
         self.edit.check(problem)
         free = self._selection().candidates(model, problem.free)
         if self._selection().floor(free) == 0:
-            part = f"{named.live(free)} weights is not even one" + " of any layer" * (self.level == "layer")
+            part = f"{masks.count(free)} weights is not even one" + " of any layer" * (self.level == "layer")
             raise NotApplicable(f"rho={self.rho:g} of {part}; raise rho")
         scores = problem.scores(self.score, model)
         rng = generator_of(problem.seed, "select", self.draw)
         where = self._selection().mask(model, scores, rng, free)
-        problem.log.notes.append(f"{named.live(where)} of {named.count(where)} weights were selected to move")
+        problem.log.notes.append(f"{masks.count(where)} of {named.count(where)} weights were selected to move")
         return problem.hand_to(self.edit, model, where=where)
 
     def _selection(self) -> Selection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.rng import seed_of
 from lacunar.unlearning.problem import Problem
 
@@ -17,8 +17,8 @@ def fresh_like(model: nn.Module, problem: Problem, name: str) -> nn.Module:
     named.write(fresh, frozen)
     for n, p in fresh.named_parameters():
         p.requires_grad_(given[n].requires_grad)
-    start = named.keep(named.weights(fresh), problem.mask)
+    start = masks.keep(named.weights(fresh), problem.mask)
     if problem.where is not None:
-        start = named.choose(problem.where, start, named.weights(model))
+        start = masks.choose(problem.where, start, named.weights(model))
     named.write(fresh, start)
     return fresh

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.data.batches import Batch
 from lacunar.training.callbacks import Callback, Loop
@@ -121,7 +121,7 @@ class L1Sparse(Method):
         problem.log.notes.append(f"exact zeros {zeros / total:.4f}, |w| < 1e-3 {near / total:.4f} of matrix weights")
         if self.solver == "proximal":
             live = {n: w != 0 if w.ndim > 1 else torch.ones_like(w) > 0 for n, w in named.weights(model).items()}
-            problem.log.mask = named.both(live, problem.mask)
+            problem.log.mask = masks.both(live, problem.mask)
 
 
 def _density(weight: Tensor) -> float:
@@ -129,7 +129,7 @@ def _density(weight: Tensor) -> float:
 
 
 class _SoftThreshold(Callback):
-    def __init__(self, method: L1Sparse, where: named.Mask | None) -> None:
+    def __init__(self, method: L1Sparse, where: masks.Mask | None) -> None:
         self.method = method
         # The loop restores what lies outside `where` in the tensors that it moves, and never looks at the others.
         self.held = {name for name, free in (where or {}).items() if not bool(free.any())}
