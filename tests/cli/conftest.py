@@ -109,6 +109,10 @@ def more_words():
     return sentences(12, 1)
 
 
+def more_digits():
+    return np.ones((10, 1, 8, 8), dtype=np.uint8), np.arange(10)
+
+
 def one_based():
     return np.ones((6, 4), dtype=np.float32), np.array([1, 2, 3, 1, 2, 3])
 

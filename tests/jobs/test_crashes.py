@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +51,7 @@ VERBS = {
 
 
 def killed(verb, options, call_number) -> bool:
-    """Whether a process with this command was killed at this of its calls that change files here; else it ended well."""
+    """Whether a process with this command was killed at this of its calls that change files; else it ended well."""
     with warnings.catch_warnings():
         # The child runs on one thread, as the parent's numerical libraries do.
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -59,12 +60,12 @@ def killed(verb, options, call_number) -> bool:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code in (ENDED, KILLED)
         return code == KILLED
-    here, count = os.getcwd(), 0
+    here, count = Path.cwd(), 0
 
     def watch(event, arguments):
         nonlocal count
         changes = event in CHANGES or (event == "open" and (arguments[2] or 0) & WRITING)
-        if changes and os.path.abspath(os.fsdecode(arguments[0])).startswith(here):
+        if changes and (here / os.fsdecode(arguments[0])).is_relative_to(here):
             count += 1
             if count == call_number:
                 os._exit(KILLED)

@@ -19,7 +19,10 @@ END_TO_END = {
     "cli/test_bad_input.py",
     "cli/test_bring_your_own.py",
     "cli/test_interruption.py",
+    "cli/test_next.py",
     "cli/test_pages.py",
+    "cli/test_parts.py",
+    "jobs/test_crashes.py",
     "lab/test_benchmarks.py",
 }
 """Tests of many files at once, as a user meets them."""
@@ -56,12 +59,9 @@ WAITING: set[str] = {
     "jobs/request.py",
     "jobs/run.py",
     "jobs/run_folder.py",
-    "jobs/select.py",
     "jobs/told.py",
     "jobs/train.py",
-    "jobs/unlearn.py",
     "jobs/values.py",
-    "jobs/words.py",
     "methods/controls/do_nothing.py",
     "methods/controls/random_weights.py",
     "models/logistic.py",

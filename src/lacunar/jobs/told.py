@@ -33,6 +33,6 @@ class Told:
 def unlearning_of(folder: Path, request: Request) -> str:
     """The hint that follows a folder with a trained model: a command that forgets something from it."""
     asked = [] if request.scenario else ["--scenario", "random_subset:fraction=0.1"]
-    own = "" if request.scenario else " (with --forget ids.csv instead of --scenario for a list of your own)"
+    own = "" if request.scenario else "\nfor a list of ids of your own, --forget ids.csv instead of --scenario"
     words = ["lacunar", "unlearn", "--weights", str(folder), *request.code_options(), *asked]
     return f"next: {join([*words, '--method', 'fine_tune', '--out', f'{folder}-fine_tune'])}{own}"
