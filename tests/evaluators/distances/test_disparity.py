@@ -62,6 +62,24 @@ def test_several_seeds(oracles):
     assert found["average_gap_oracle"].n == 4, "oracles that trials share are counted once"
 
 
+def test_seeds_with_oracles_of_their_own_are_compared_with_those(oracles):
+    worlds = [toy.world(oracles=oracles[:2]), toy.world(oracles=oracles[2:]), toy.world(oracles=oracles[1:3])]
+    trials = [w.seen_as(toy.Shifted(s)) for w, s in zip(worlds, (0.0, 0.2, -0.2), strict=True)]
+    found = {m.name: m for m in Disparity().measure(trials)}
+    gaps = [
+        [a - (b + c) / 2 for a, b, c in zip(by_hand(t), *map(by_hand, w.oracle_trials()), strict=True)]
+        for t, w in zip(trials, worlds, strict=True)
+    ]
+    half = stats.t_interval([g[0] for g in gaps])
+    assert (found["gap_ua"].value, found["gap_ua"].low) == pytest.approx((half.value, half.low))
+    means = [sum(column) / 3 for column in zip(*gaps, strict=True)]
+    assert found["average_gap"].value == pytest.approx(sum(map(abs, means)) / 4)
+    assert found["average_gap_per_seed"].value == pytest.approx(sum(abs(x) for g in gaps for x in g) / 12)
+    apart = [[abs(a - b) for a, b in zip(*map(by_hand, w.oracle_trials()), strict=True)] for w in worlds]
+    assert found["average_gap_oracle"].value == pytest.approx(sum(x for a in apart for x in a) / 12)
+    assert found["average_gap_oracle"].n == 6
+
+
 def test_one_oracle_has_no_spread(oracles):
     found = {m.name: m for m in Disparity().measure([toy.world(oracles=oracles[:1])])}
     assert found["gap_ua"].low is None

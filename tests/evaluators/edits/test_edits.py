@@ -112,6 +112,7 @@ def test_the_residual_is_the_norm_of_a_summed_gradient_with_its_penalty():
 
 def test_several_requests_are_summarised_by_their_largest():
     found = {m.name: m.value for m in GradientResidual().measure([plane([float(i), 0.0]) for i in range(1, 12)])}
+    assert "gradient_residual" not in found
     assert found["gradient_residual_max"] == 11 and found["gradient_residual_median"] == 6
     assert found["gradient_residual_q90"] == pytest.approx(10)
     assert [m.name for m in GradientResidual().measure([plane([1.0, 1.0])])] == ["gradient_residual"]

@@ -24,11 +24,12 @@ Array = np.ndarray[Any, Any]
 class Disparity(Evaluator):
     r"""Gaps of UA, RA, TA and the legacy MIA-efficacy to retrained models, and their mean, "disparity".
 
-    One trial: value minus the oracles' mean, with the t-prediction interval (three or more oracles). Several trials:
-    difference of the means over seeds with Welch's interval. ``average_gap`` is the mean of the four absolute gaps of
-    means, as published; ``average_gap_per_seed`` averages the absolute gaps of each seed, with a bootstrap interval
-    over seeds. ``average_gap_oracle`` is what one more retraining would score: each oracle against the mean of the
-    others.
+    A gap is the value minus the mean of the trial's own oracles. One trial: with the t-prediction interval (three or
+    more oracles). Several trials: the mean gap, with Student's interval over seeds; with Welch's where all trials share
+    their oracles, whose spread counts then. ``average_gap`` is the mean of the four absolute mean gaps, as published;
+    ``average_gap_per_seed`` averages the absolute gaps of each seed, with a bootstrap interval over seeds.
+    ``average_gap_oracle`` is what one more retraining would score: each oracle against the mean of the others of its
+    trial.
     """
 
     paper: ClassVar[str] = "disparity of arXiv:2304.04934; the oracles' own value beside it is ours"
@@ -87,38 +88,43 @@ class Disparity(Evaluator):
     }
 
     def measure(self, trials: Sequence[Trial]) -> list[Measurement]:
-        retrained = {id(oracle): trial.seen_as(oracle) for trial in trials for oracle in trial.oracles}
-        values, oracles = _table(trials), _table(list(retrained.values()))
-        centre = oracles.mean(0)
-        per_seed = _average(values - centre)
+        retrained = {tuple(map(id, trial.oracles)): _table(trial.oracle_trials()) for trial in trials}
+        oracles = [retrained[tuple(map(id, trial.oracles))] for trial in trials]
+        values = _table(trials)
+        gaps = values - np.stack([table.mean(0) for table in oracles])
+        per_seed = _average(gaps)
         resampled = None
         if len(per_seed) > 1:
             resampled = stats.bootstrap_interval(per_seed, numpy_generator(trials[0].seed, "average gap"))[1:]
+        shared = oracles[0] if len(retrained) == 1 else None
         return [
-            *(self._gap(name, values[:, i], oracles[:, i]) for i, name in enumerate(METRICS.values())),
-            self.says("average_gap", float(_average(values.mean(0) - centre)), n=len(values)),
+            *(self._gap(i, gaps, values, shared, len(oracles[0])) for i in range(len(METRICS))),
+            self.says("average_gap", float(_average(gaps.mean(0))), n=len(values)),
             self.says("average_gap_per_seed", float(per_seed.mean()), resampled, n=len(values)),
-            self._own(oracles),
+            self._own(list(retrained.values())),
         ]
 
-    def _gap(self, name: str, values: Array, oracles: Array) -> Measurement:
-        gap = float(values.mean() - oracles.mean())
+    def _gap(self, i: int, gaps: Array, values: Array, shared: Array | None, oracles: int) -> Measurement:
+        name, gap = list(METRICS.values())[i], float(gaps[:, i].mean())
         if np.isnan(gap):
-            return self.says(name, None, note="undefined for this model or for an oracle")
+            return self.says(name, None, note="undefined for a model or for an oracle")
         interval = None
-        if len(values) == 1 and len(oracles) >= 3:
-            interval = stats.prediction(float(values[0]), oracles)[1:3]
-        elif min(len(values), len(oracles)) > 1:
-            interval = stats.welch(values, oracles)[1:3]
-        return replace(self.says(name, gap, interval, n=len(values), note=f"{len(oracles)} oracles"), target=0.0)
+        if shared is None:
+            interval = stats.t_interval(gaps[:, i])[1:]
+        elif len(values) == 1 and oracles >= 3:
+            interval = stats.prediction(float(values[0, i]), shared[:, i])[1:3]
+        elif min(len(values), oracles) > 1:
+            interval = stats.welch(values[:, i], shared[:, i])[1:3]
+        return replace(self.says(name, gap, interval, n=len(values), note=f"{oracles} oracles"), target=0.0)
 
-    def _own(self, oracles: Array) -> Measurement:
-        k = len(oracles)
-        if k < 2:
+    def _own(self, groups: Sequence[Array]) -> Measurement:
+        k = sum(map(len, groups))
+        if min(map(len, groups)) < 2:
             return self.says("average_gap_oracle", None, n=k, note="one oracle has no spread")
-        others = (oracles.sum(0) - oracles) / (k - 1)
-        apart = _average(oracles - others)
-        return self.says("average_gap_oracle", float(apart.mean()), stats.t_interval(apart)[1:], n=k)
+        apart = [_average(own - (own.sum(0) - own) / (len(own) - 1)) for own in groups]
+        # Oracles of one trial share its draw, so with several trials these are what is independent.
+        each = apart[0] if len(groups) == 1 else np.array([one.mean() for one in apart])
+        return self.says("average_gap_oracle", float(each.mean()), stats.t_interval(each)[1:], n=k)
 
 
 def _table(trials: Sequence[Trial]) -> Array:

@@ -22,8 +22,8 @@ class GradientResidual(Evaluator):
     r"""The gradient norm :math:`\|\nabla L(\theta_u; D')\|_2` on retained and corrected rows, penalty included.
 
     In the scale of the sum, over live weights, in eval mode: the norm and not its square. For a convex loss it bounds
-    the distance to the retrained weights; for deep nets it only says how far training would still go. Over several
-    trials the largest and two quantiles are said too, since a mean certifies nothing.
+    the distance to the retrained weights; for deep nets it only says how far training would still go. Of several
+    trials the largest and two quantiles are said, since a mean certifies nothing.
     """
 
     paper: ClassVar[str] = (
@@ -60,18 +60,15 @@ class GradientResidual(Evaluator):
 
     def measure(self, trials: Sequence[Trial]) -> list[Measurement]:
         values = [_residual(trial) for trial in trials]
-        found = [self._said("gradient_residual", value, trial) for value, trial in zip(values, trials, strict=True)]
-        if len(values) > 1:
-            spread = (np.max(values), np.median(values), np.quantile(values, 0.9))
-            for name, value in zip(("max", "median", "q90"), spread, strict=True):
-                found.append(self._said(f"gradient_residual_{name}", float(value), trials[0], len(trials)))
-        return found
+        if len(values) == 1:
+            return [self._said("gradient_residual", values[0], len(trials[0].outcome.problem.edited))]
+        spread = {"max": np.max(values), "median": np.median(values), "q90": np.quantile(values, 0.9)}
+        return [self._said(f"gradient_residual_{name}", float(value), len(values)) for name, value in spread.items()]
 
-    def _said(self, name: str, value: float, trial: Trial, n: int | None = None) -> Measurement:
+    def _said(self, name: str, value: float, n: int) -> Measurement:
         finite = math.isfinite(value)
-        count = len(trial.outcome.problem.edited) if n is None else n
         note = "" if finite else "the gradient is NaN or infinite: the model has diverged"
-        return self.says(name, value if finite else None, n=count, note=note)
+        return self.says(name, value if finite else None, n=n, note=note)
 
 
 def _residual(trial: Trial) -> float:
