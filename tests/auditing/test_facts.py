@@ -9,7 +9,7 @@ import pytest
 
 from lacunar.auditing import facts
 from lacunar.auditing.checks import Copies
-from lacunar.auditing.rules import Rule, compared
+from lacunar.auditing.compared import Rule, compared
 from lacunar.core import masks, named
 from lacunar.report.evidence import Item
 from tests import problems

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from lacunar.auditing.rules import Rule, compared
+from lacunar.auditing.compared import Rule, compared
 from lacunar.auditing.utility import damage
 from tests.auditing.test_rules import row
 

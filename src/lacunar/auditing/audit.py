@@ -14,6 +14,7 @@ from torch import nn
 from lacunar import report
 from lacunar.auditing import facts, mandatory
 from lacunar.auditing.checks import copies, given_oracles, invariants, trial_of
+from lacunar.auditing.compared import Rule, compared
 from lacunar.auditing.comparison import (
     Panel,
     comparable,
@@ -25,7 +26,7 @@ from lacunar.auditing.comparison import (
 from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.oracles import train_oracles
 from lacunar.auditing.plot_data import curves
-from lacunar.auditing.rules import Rule, compared, judged, overall
+from lacunar.auditing.rules import judged, overall
 from lacunar.auditing.self_checks import self_checks
 from lacunar.catalog import registry
 from lacunar.core.errors import BadInput

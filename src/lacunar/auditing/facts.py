@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lacunar.auditing.checks import Copies
+from lacunar.auditing.compared import Rule, oracles_needed
 from lacunar.auditing.oracles import oracle_seed
-from lacunar.auditing.rules import Rule, oracles_needed
 from lacunar.auditing.trial import Trial
 from lacunar.core import masks, named
 from lacunar.core.weights import model_state
