@@ -23,9 +23,10 @@ from lacunar.core import masks, named
 from lacunar.core.errors import NotApplicable
 from lacunar.core.files import read_json
 from lacunar.core.weights import load_mask, load_model, model_state
-from lacunar.data.batches import Batch, PairedBatch
+from lacunar.data.batches import Batch, NamedBatches
 from lacunar.data.examples import Examples
 from lacunar.training.recipe import Recipe
+from lacunar.training.turns import TurnBatch
 from lacunar.unlearning.method import Method, Outcome
 from lacunar.unlearning.problem import Problem
 from tests import problems
@@ -130,8 +131,10 @@ def watched() -> Iterator[set[int]]:
         yield seen
 
 
-def streams(batch: Batch | PairedBatch) -> list[Batch]:
-    return [batch.retain, batch.forget] if isinstance(batch, PairedBatch) else [batch]
+def streams(batch: Any) -> list[Batch]:
+    if isinstance(batch, TurnBatch):
+        return streams(batch.batch)
+    return list(batch.parts.values()) if isinstance(batch, NamedBatches) else [batch]
 
 
 def outcome_of(name: str, case: str, masked: bool = False) -> Outcome:

@@ -5,7 +5,6 @@ import torch
 from lacunar.core.errors import BadInput
 from lacunar.data.examples import Examples
 from lacunar.data.ids import as_ids
-from lacunar.data.pairing import pair
 
 
 def test_ids_select_in_the_order_given(tiny):
@@ -82,19 +81,6 @@ def test_left_out_ids_leave_all_others_in_place(tiny):
 def test_a_batch_that_loses_all_members_is_not_yielded(tiny):
     only = tiny.ids[tiny.ids != 55]
     assert [b.ids.tolist() for b in tiny.batches(4, 1, None, left_out=only)] == [[55]]
-
-
-def test_pairs_pass_once_over_the_longer_and_repeat_the_shorter(tiny):
-    stays, goes = tiny.take(torch.arange(9)), tiny.take(torch.arange(9, 12))
-    batches = list(pair(stays, goes).batches(2, epochs=2, seed=0))
-    assert len(batches) == 10
-    for epoch in (0, 1):
-        ids = [i for b in batches if b.epoch == epoch for i in b.retain.ids.tolist()]
-        assert sorted(ids) == stays.ids.tolist()
-    assert {i for b in batches for i in b.forget.ids.tolist()} == set(goes.ids.tolist())
-    rest = list(pair(stays, goes).batches(2, epochs=2, seed=0, start=4))
-    assert [b.forget.ids.tolist() for b in rest] == [b.forget.ids.tolist() for b in batches[4:]]
-    assert [b.retain.ids.tolist() for b in rest] == [b.retain.ids.tolist() for b in batches[4:]]
 
 
 def test_joining_keeps_ids_and_refuses_mixed_inputs(tiny):

@@ -18,10 +18,9 @@ from lacunar.pruners.channel import Channel
 from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.pruners.iterative_magnitude import IterativeMagnitude
 from lacunar.pruners.snip import Snip
-from lacunar.sparsity.prune_and_train import Best, Snapshot, prune_trained, train_pruned
+from lacunar.sparsity.prune_and_train import prune_trained, train_pruned
 from lacunar.sparsity.scope import Scope
 from lacunar.training.callbacks import Callback
-from lacunar.training.checkpoint import Checkpoints
 from lacunar.training.recipe import Recipe
 from lacunar.training.settings import Descent
 from lacunar.training.watch import Watch
@@ -170,26 +169,6 @@ def test_the_best_epoch_on_tuning_examples_remains():
     first = next(weights for accuracy, weights in seen if accuracy == best)
     assert named.digest(named.weights(model)) == named.digest(first)
     assert named.digest(first) != named.digest(seen[-1][1]), "otherwise the last epoch would do"
-
-
-def test_snapshot_and_best_survive_an_interruption(tmp_path):
-    class Break(Callback):
-        def on_epoch(self, loop):
-            if loop.epoch == 2:
-                raise KeyboardInterrupt
-
-    def once(*extra):
-        snapshot, best = Snapshot(1), Best(images(8, 1000), RECIPE.prepare)
-        run = Watch(callbacks=extra, checkpoints=Checkpoints(tmp_path, every_seconds=0.0))
-        model = RECIPE.fit(images(), 0, callbacks=[snapshot, best], watch=run)
-        return snapshot.of(RECIPE.fresh(0)), model
-
-    with pytest.raises(KeyboardInterrupt):
-        once(Break())
-    resumed, model = once(Callback())
-    assert named.digest(model_state(resumed)) == named.digest(state_after(1))
-    whole = Best(images(8, 1000), RECIPE.prepare)
-    assert named.digest(model_state(model)) == named.digest(model_state(RECIPE.fit(images(), 0, callbacks=[whole])))
 
 
 def test_a_pruned_checkpoint_reloads_bit_equal(tmp_path):

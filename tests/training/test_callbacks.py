@@ -1,80 +1,95 @@
-import io
-from dataclasses import replace
-
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
-from lacunar.core import named
-from lacunar.core.errors import BadInput
-from lacunar.methods.ascent.grad_ascent import GradAscent
-from lacunar.training.callbacks import Guard, Report
-from lacunar.training.checkpoint import Checkpoints
+from lacunar.training.callbacks import Callback, Loop
+from lacunar.training.log import Log
+from lacunar.training.loop import descend
+from lacunar.training.settings import Descent
 from lacunar.training.watch import Watch
 
-
-def accuracy(problem, model):
-    z = problem.recipe.predict(model, problem.retain)
-    return float((z.argmax(1) == problem.retain.y).double().mean())
+HOW = Descent(epochs=2, lr=0.05, batch_size=5, precision="float32")
 
 
-def test_guard_stops_and_rolls_back_to_the_last_good_epoch(digits):
-    problem = digits.problem(digits.flipped)
-    harsh = GradAscent(epochs=8, lr=0.02, batch_size=16)
-    unguarded = harsh(problem)
-    guard = Guard(problem.retain, problem.recipe.prepare, drop=0.2)
-    guarded = harsh(problem, Watch(callbacks=[guard]))
-    start = accuracy(problem, problem.model)
-    assert accuracy(problem, unguarded.model) < start - 0.2 <= accuracy(problem, guarded.model)
-    assert any("rolled back to the last good epoch" in note for note in guarded.notes)
-    assert guarded.steps < unguarded.steps
+def loss(model, batch):
+    return F.cross_entropy(model(batch.x), batch.y)
 
 
-def test_guard_stays_silent_when_nothing_falls(digits):
-    problem = digits.problem(digits.flipped)
-    guard = Guard(problem.retain, problem.recipe.prepare, drop=0.5)
-    mild = GradAscent(epochs=2, lr=1e-5)
-    plain, guarded = mild(problem), mild(problem, Watch(callbacks=[guard]))
-    assert named.digest(plain.model.state_dict()) == named.digest(guarded.model.state_dict())
+def net():
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
 
 
-def test_guard_survives_a_resume(digits, tmp_path):
-    problem = digits.problem(digits.flipped)
-    guard = Guard(problem.retain, problem.recipe.prepare, drop=0.2)
-    watch = Watch(callbacks=[guard], checkpoints=Checkpoints(tmp_path, 0.0))
-    harsh = GradAscent(epochs=8, lr=0.02, batch_size=16)
-    expected = harsh(problem, Watch(callbacks=[replace_guard(guard)]))
-    outcome = harsh(problem, watch)
-    assert named.digest(outcome.model.state_dict()) == named.digest(expected.model.state_dict())
-    again = Guard(problem.retain, problem.recipe.prepare)
-    again.restore(guard.state())
-    assert torch.equal(again.state()["start"], guard.state()["start"])
+class Calls(Callback):
+    def __init__(self, calls, name=""):
+        self.calls, self.name = calls, name
+
+    def on_start(self, loop):
+        self.calls.append(f"{self.name}start {loop.step} of {loop.steps}")
+
+    def on_step(self, loop):
+        self.calls.append(loop.step)
+
+    def on_epoch(self, loop):
+        self.calls.append(f"{self.name}epoch {loop.epoch}")
+
+    def on_end(self, loop):
+        self.calls.append(f"{self.name}end")
+
+    def on_abort(self, loop):
+        self.calls.append(f"{self.name}abort")
 
 
-def replace_guard(guard):
-    return Guard(guard.examples, guard.prepare, guard.drop)
+def test_hooks_are_called_in_order(tiny):
+    calls = []
+    descend(net(), tiny, loss, HOW, seed=0, watch=Watch(callbacks=[Calls(calls)]))
+    assert calls == ["start 0 of 6", 0, 1, 2, "epoch 0", 3, 4, 5, "epoch 1", "end"]
 
 
-def test_guard_checks_its_threshold(digits):
-    with pytest.raises(BadInput, match="share of examples"):
-        Guard(digits.train, digits.recipe.prepare, drop=20)
+def test_those_of_the_descent_come_before_those_of_the_watch(tiny):
+    calls = []
+    descend(net(), tiny, loss, HOW, seed=0, callbacks=[Calls(calls, "a ")], watch=Watch([Calls(calls, "b ")]))
+    assert calls[:2] == ["a start 0 of 6", "b start 0 of 6"] and calls[-2:] == ["a end", "b end"]
 
 
-def test_report_prints_one_line_per_epoch_off_a_terminal(tiny):
-    from tests.training.test_recipe import RECIPE
+def test_a_loop_can_be_stopped_and_says_why(tiny):
+    class Stop(Callback):
+        def on_step(self, loop):
+            if loop.step == 1:
+                loop.stop("enough")
 
-    out = io.StringIO()
-    replace(RECIPE, epochs=3).fit(tiny, 0, watch=Watch(callbacks=[Report("fit", out)]))
-    lines = out.getvalue().splitlines()
-    assert len(lines) == 3 and lines[2].startswith("fit: epoch 3/3 loss ")
+    calls, log = [], Log()
+    descend(net(), tiny, loss, HOW, seed=0, callbacks=[Stop(), Calls(calls)], log=log)
+    assert calls == ["start 0 of 6", 0, 1, "epoch 0", "end"] and log.notes == ["enough"] and log.steps == 2
 
 
-def test_report_draws_a_bar_on_a_terminal_and_cleans_up(tiny):
-    from tests.training.test_recipe import RECIPE
+def test_an_error_aborts(tiny):
+    class Break(Callback):
+        def on_step(self, loop):
+            raise KeyboardInterrupt
 
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        descend(net(), tiny, loss, HOW, seed=0, callbacks=[Calls(calls), Break()])
+    assert calls == ["start 0 of 6", 0, "abort"]
 
-    report = Report("fit", Terminal())
-    RECIPE.fit(tiny, 0, watch=Watch(callbacks=[report]))
-    assert report._bar is None
+
+def test_what_a_callback_sees(tiny):
+    seen = []
+
+    class Look(Callback):
+        def on_epoch(self, loop):
+            seen.append((loop.step, loop.epoch, loop.progress, loop.lr, loop.examples, loop.loss is None))
+
+    descend(net(), tiny, loss, HOW, seed=0, callbacks=[Look()])
+    assert seen == [(2, 0, 2 / 6, 0.05, 12, False), (5, 1, 5 / 6, 0.05, 24, False)]
+
+
+def test_a_callback_that_does_nothing_changes_nothing():
+    loop = Loop(net(), 1, 1)
+    idle = Callback()
+    for hook in (idle.on_start, idle.on_step, idle.on_epoch, idle.on_end, idle.on_abort):
+        hook(loop)
+    idle.restore(idle.state())
+    assert idle.state() == {} and loop == Loop(loop.model, 1, 1)

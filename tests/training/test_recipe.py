@@ -8,7 +8,7 @@ from torch import nn
 from lacunar.auditing.trial import Trial
 from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.data.batches import Batch, PairedBatch
+from lacunar.data.batches import Batch, NamedBatches
 from lacunar.data.examples import Examples
 from lacunar.methods.controls.do_nothing import DoNothing
 from lacunar.training import forward
@@ -88,8 +88,8 @@ def test_inputs_are_prepared_alike_in_training_and_judging():
     batch = Batch(x, torch.zeros(6), torch.arange(6))
     assert torch.allclose(recipe.for_training(0, augmented=False)(batch).x, expected, atol=1e-6)
     assert not torch.allclose(recipe.for_training(0)(batch).x, expected, atol=1e-6)
-    both = recipe.for_training(0, augmented=False)(PairedBatch(batch, batch))
-    assert torch.equal(both.retain.x, both.forget.x) and torch.allclose(both.forget.x, expected, atol=1e-6)
+    both = recipe.for_training(0, augmented=False)(NamedBatches({"a": batch, "b": batch}))
+    assert torch.equal(both["a"].x, both["b"].x) and torch.allclose(both["b"].x, expected, atol=1e-6)
     assert x.dtype == torch.uint8, "stored images are not touched"
 
 

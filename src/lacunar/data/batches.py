@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,30 +27,44 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def smallest(self) -> int:
+        """The number of examples in the smallest stream: here the only one."""
+        return len(self)
+
 
 @dataclass(frozen=True)
-class PairedBatch:
-    """One batch of the retained and one of the forgotten examples, for methods that weigh one against the other."""
+class NamedBatches:
+    """One batch of each of several streams: ``batch["retain"]``.
 
-    retain: Batch
-    forget: Batch
+    Attributes:
+        parts: by the name of the stream; an ``epoch`` in them counts the passes over their own stream.
+    """
+
+    parts: dict[str, Batch]
     progress: float = 0.0
     epoch: int = 0
     step: int = 0
 
+    def __getitem__(self, name: str) -> Batch:
+        return self.parts[name]
+
     def __len__(self) -> int:
-        return len(self.retain) + len(self.forget)
+        return sum(len(part) for part in self.parts.values())
+
+    @property
+    def smallest(self) -> int:
+        """The number of examples in the smallest stream."""
+        return min(len(part) for part in self.parts.values())
 
 
 class Batches(Protocol):
     """What the training loop iterates over."""
 
-    def steps(self, size: int) -> int:
-        """The number of batches in an epoch."""
+    def epoch_ends(self, size: int, epochs: int) -> list[int]:
+        """How many steps have been made at the end of each epoch."""
 
-    def batches(
-        self, size: int, epochs: int = 1, seed: int | None = None, start: int = 0
-    ) -> Iterator[Batch] | Iterator[PairedBatch]:
+    def batches(self, size: int, epochs: int = 1, seed: int | None = None, start: int = 0) -> Iterator[Any]:
         """The batches from step ``start`` on; ``seed`` orders them, None keeps the stored order."""
 
     def digest(self) -> str:

@@ -25,6 +25,11 @@ def from_array(array: np.ndarray[Any, Any]) -> Tensor:
     return torch.as_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
+def epoch_ends(per_epoch: int, epochs: int) -> list[int]:
+    """How many steps have been made at the end of each epoch, when all epochs are alike."""
+    return [per_epoch * (epoch + 1) for epoch in range(epochs)]
+
+
 class Source(ABC):
     """The face that resident :class:`Examples` and the on-demand :class:`~lacunar.data.stream.Stream` share."""
 
@@ -110,6 +115,10 @@ class Source(ABC):
     def steps(self, size: int) -> int:
         """Batches in one pass, the last partial one included."""
         return -(-len(self) // size)
+
+    def epoch_ends(self, size: int, epochs: int) -> list[int]:
+        """How many steps have been made at the end of each epoch."""
+        return epoch_ends(self.steps(size), epochs)
 
     def batches(
         self,

@@ -21,8 +21,8 @@ from lacunar.jobs.run_folder import CHECKPOINTS, record_in, request_in, sweep
 from lacunar.jobs.told import Told
 from lacunar.machine.memory import keep_memory
 from lacunar.report.table import control_rows, evidence_rows
-from lacunar.training.callbacks import Report
 from lacunar.training.checkpoint import Checkpoints
+from lacunar.training.progress_report import Report
 from lacunar.training.watch import Watch, Watches
 from lacunar.unlearning.method import Outcome
 

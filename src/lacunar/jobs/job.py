@@ -11,8 +11,8 @@ from lacunar.core.errors import Diverged
 from lacunar.jobs.run_folder import CHECKPOINTS, claim, claimed
 from lacunar.jobs.told import Told
 from lacunar.machine.memory import keep_memory
-from lacunar.training.callbacks import Report
 from lacunar.training.checkpoint import Checkpoints
+from lacunar.training.progress_report import Report
 from lacunar.training.watch import Watch
 
 Made = TypeVar("Made")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
-from lacunar.core.weights import model_state
 from lacunar.data.examples import Source
 from lacunar.sparsity.pruner import Pruner
 from lacunar.sparsity.scope import Counts
 from lacunar.training import forward
-from lacunar.training.callbacks import Callback, Loop
+from lacunar.training.callbacks import Callback
+from lacunar.training.keep import Keep, after
 from lacunar.training.log import Log
 from lacunar.training.recipe import Recipe
 from lacunar.training.watch import Watch
@@ -68,10 +67,10 @@ def train_pruned(
     start = recipe.fresh(seed).to(examples.on)
     if first:
         return making.finish(start, start)
-    snapshot = Snapshot(making.epoch)
+    snapshot = Keep(after(making.epoch))
     # A recipe with its own train= cannot be watched, and without a rewind need not be.
     dense = recipe.fit(examples, seed, callbacks=[snapshot] if making.epoch else [], watch=watch, log=log)
-    return making.finish(dense, snapshot.of(start))
+    return making.finish(dense, snapshot.kept.copied_into(start))
 
 
 def prune_trained(
@@ -104,10 +103,11 @@ def prune_trained(
     start = recipe.fresh(seed).to(examples.on)
     if first:
         return making.finish(start, start)
-    snapshot = Snapshot(making.epoch, stop=True)
+    repeated = f"the first {making.epoch} epochs were repeated, for the weights to rewind to"
+    snapshot = Keep(after(making.epoch), stop=repeated)
     if making.epoch > 0:
         recipe.fit(examples, seed, callbacks=[snapshot], watch=watch, log=log)
-    return making.finish(model, snapshot.of(start))
+    return making.finish(model, snapshot.kept.copied_into(start))
 
 
 @dataclass(frozen=True)
@@ -181,84 +181,13 @@ class _Making:
         )
 
     def _best(self) -> list[Callback]:
-        return [] if self.tuning is None else [Best(self.tuning, self.recipe.prepare)]
-
-
-@dataclass
-class Snapshot(Callback):
-    """Keeps the weights and buffers as they are after some epochs.
-
-    Attributes:
-        epochs: how many.
-        stop: end the training there.
-    """
-
-    epochs: int
-    stop: bool = False
-    _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
-
-    def on_epoch(self, loop: Loop) -> None:
-        if loop.epoch + 1 == self.epochs:
-            self._kept = _state(loop.model)
-            if self.stop:
-                loop.stop(f"the first {self.epochs} epochs were repeated, for the weights to rewind to")
-
-    def of(self, start: nn.Module) -> nn.Module:
-        """``start``, the model before the first epoch, as it was at the snapshot."""
-        return start if self.epochs == 0 else _with_state(copy.deepcopy(start), self._kept)
-
-    def state(self) -> dict[str, Tensor]:
-        return dict(self._kept)
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        self._kept = dict(state)
-
-
-@dataclass
-class Best(Callback):
-    """Leaves the weights and buffers of the epoch with the highest accuracy on held-out examples, the first of equals.
-
-    Attributes:
-        examples: not trained on, not judged with.
-        prepare: the recipe's input preparation.
-    """
-
-    examples: Source
-    prepare: forward.Prepare
-    _accuracy: float = field(default=-1.0, init=False, repr=False)
-    _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
-
-    def on_epoch(self, loop: Loop) -> None:
-        z = forward.two_sided(forward.predict(loop.model, self.examples, self.prepare))
-        accuracy = float((z.argmax(1) == self.examples.y.cpu()).double().mean())
-        if accuracy > self._accuracy:
-            self._accuracy = accuracy
-            self._kept = _state(loop.model)
-
-    def on_end(self, loop: Loop) -> None:
-        _with_state(loop.model, self._kept)
-
-    def state(self) -> dict[str, Tensor]:
-        kept = {f"kept.{name}": t for name, t in self._kept.items()}
-        return {"accuracy": torch.tensor(self._accuracy, dtype=torch.float64), **kept}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        self._accuracy = float(state["accuracy"])
-        self._kept = {name.removeprefix("kept."): t for name, t in state.items() if name != "accuracy"}
+        tuning, prepare = self.tuning, self.recipe.prepare
+        if tuning is None:
+            return []
+        return [Keep(lambda loop: forward.accuracy(loop.model, tuning, prepare), put_back=True)]
 
 
 def _masked(model: nn.Module, mask: Mask) -> nn.Module:
     masked = copy.deepcopy(model)
     named.write(masked, masks.keep(named.weights(masked), mask))
     return masked.eval()
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: t.detach().clone() for name, t in model_state(model).items()}
-
-
-@torch.no_grad()
-def _with_state(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    for name, value in model_state(model).items():
-        value.copy_(state[name])
-    return model

@@ -43,29 +43,29 @@ def _logits_in(output: Any) -> Tensor:
     raise BadInput(f"the model returned {type(output).__name__}; it must return logits, or an object with .logits")
 
 
-def _full(z: Tensor) -> Tensor:
-    # Half precision is too coarse for a loss; float64 must stay what it is.
+def full_precision(z: Tensor) -> Tensor:
+    """Logits as losses take them: half precision is too coarse and becomes float32, float64 stays what it is."""
     return z if z.dtype == torch.float64 else z.float()
 
 
 def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
     """-ln p_y per example, ``[n]``; for sequences ``[n, length, classes]`` the mean over labels that are not -100."""
     if z.ndim == 2:
-        return F.cross_entropy(_full(z), y, reduction="none")
-    per_token = F.cross_entropy(_full(z).movedim(-1, 1), y, reduction="none", ignore_index=-100)
+        return F.cross_entropy(full_precision(z), y, reduction="none")
+    per_token = F.cross_entropy(full_precision(z).movedim(-1, 1), y, reduction="none", ignore_index=-100)
     counted = (y != -100).flatten(1).sum(1).clamp(min=1)
     return per_token.flatten(1).sum(1) / counted
 
 
 def binary_cross_entropy(z: Tensor, y: Tensor) -> Tensor:
     """-ln p(y) per example for one logit each, ``z`` of shape ``[n]`` or ``[n, 1]`` and ``y`` in {0, 1}."""
-    z = _full(z).reshape(len(z))
+    z = full_precision(z).reshape(len(z))
     return F.binary_cross_entropy_with_logits(z, y.to(z.dtype).reshape(len(y)), reduction="none")
 
 
 def squared_error(z: Tensor, y: Tensor) -> Tensor:
     """½ ‖z - y‖² per example."""
-    z = _full(z)
+    z = full_precision(z)
     gap = z - y.to(z.dtype).reshape(z.shape)
     return 0.5 * gap.reshape(len(z), -1).pow(2).sum(1)
 
@@ -140,6 +140,12 @@ def head_of(model: nn.Module, x: Inputs) -> str | None:
 
 def _tensors(output: Any) -> list[Tensor]:
     return [output] if isinstance(output, Tensor) else [t for t in output if isinstance(t, Tensor)]
+
+
+def accuracy(model: nn.Module, source: Source, prepare: Prepare) -> float:
+    """The share of examples whose label has the highest logit, in [0, 1]."""
+    z = two_sided(predict(model, source, prepare))
+    return float((z.argmax(1) == source.y.cpu()).double().mean())
 
 
 @torch.no_grad()

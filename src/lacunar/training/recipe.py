@@ -20,7 +20,7 @@ from lacunar.core.errors import BadInput, NotApplicable, unknown
 from lacunar.core.masks import Mask
 from lacunar.core.rng import isolated
 from lacunar.core.weights import model_state
-from lacunar.data.batches import Batch, Inputs, PairedBatch
+from lacunar.data.batches import Batch, Inputs, NamedBatches
 from lacunar.data.examples import Source
 from lacunar.data.ids import Ids, as_ids
 from lacunar.training import forward
@@ -30,6 +30,7 @@ from lacunar.training.limits import Limits
 from lacunar.training.log import Log
 from lacunar.training.loop import descend
 from lacunar.training.settings import Descent
+from lacunar.training.turns import TurnBatch
 from lacunar.training.watch import Watch
 
 Train = Callable[[nn.Module, Source, int], nn.Module]
@@ -170,10 +171,10 @@ class Recipe:
                 x = augment(self.augment, x, batch.ids, seed, batch.epoch)
             return replace(batch, x=self.prepare(x))
 
-        def prepared(batch: Batch | PairedBatch) -> Batch | PairedBatch:
-            if isinstance(batch, PairedBatch):
-                return replace(batch, retain=one(batch.retain), forget=one(batch.forget))
-            return one(batch)
+        def prepared(batch: Any) -> Any:
+            if isinstance(batch, NamedBatches):
+                return replace(batch, parts={name: one(part) for name, part in batch.parts.items()})
+            return replace(batch, batch=prepared(batch.batch)) if isinstance(batch, TurnBatch) else one(batch)
 
         return prepared
 
@@ -213,8 +214,8 @@ class _Coupled:
     def __post_init__(self) -> None:
         self.examples.positions(self.absent)
 
-    def steps(self, size: int) -> int:
-        return self.examples.steps(size)
+    def epoch_ends(self, size: int, epochs: int) -> list[int]:
+        return self.examples.epoch_ends(size, epochs)
 
     def batches(self, size: int, epochs: int = 1, seed: int | None = None, start: int = 0) -> Any:
         return self.examples.batches(size, epochs, seed, start, left_out=self.absent)

@@ -34,7 +34,9 @@ class Descent:
         weight_decay: as in torch: added to the gradient by sgd and adam, decoupled in adamw.
         schedule: name in ``SCHEDULES`` or a function of progress in [0, 1); "multistep" is x.1 at 91/182 and 136/182.
         warmup: share of all steps over which the rate rises linearly from 0.
-        begin: progress at which schedule and warm-up begin; past their end the rate stays at its last value.
+        begin, end: the window of schedule and warm-up that is passed through, each in [0, 1]: at ``progress`` the rate
+            is that of begin + (end - begin) progress, so that a short descent can run a whole schedule or any part of
+            it. None for ``end`` is begin + 1: the schedule keeps its own pace, and past its end the rate stays.
         clip: largest gradient norm, None for no clipping.
         batchnorm: "train" updates running statistics, "frozen" uses them as they are.
         augment: apply the recipe's augmentation.
@@ -52,6 +54,7 @@ class Descent:
     schedule: str | Callable[[float], float] = "constant"
     warmup: float = 0.0
     begin: float = 0.0
+    end: float | None = None
     clip: float | None = None
     batchnorm: str = "train"
     augment: bool = True
@@ -66,6 +69,10 @@ class Descent:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise BadInput(f"{name} must be a finite number >= 0, got {value}")
+        if not self.begin <= (1.0 if self.end is None else self.end) <= 1:
+            raise BadInput(
+                f"begin and end of a schedule lie in 0 <= begin <= end <= 1, got {self.begin} and {self.end}"
+            )
         if self.momentum >= 1 or self.warmup > 1:
             raise BadInput(f"momentum must be < 1 and warmup <= 1, got {self.momentum} and {self.warmup}")
         if self.clip is not None and not self.clip > 0:
@@ -86,6 +93,7 @@ class Descent:
     def rate(self, progress: float) -> float:
         """The learning rate at ``progress`` in [0, 1); never above ``lr``."""
         shape = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
-        at = min(self.begin + progress, 1.0)
+        pace = 1.0 if self.end is None else self.end - self.begin
+        at = min(self.begin + pace * progress, 1.0)
         rise = min(1.0, at / self.warmup) if self.warmup > 0 else 1.0
         return self.lr * rise * shape(at)

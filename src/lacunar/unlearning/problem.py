@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,14 @@ from lacunar.data.stream import load
 from lacunar.machine.device import device as device_named
 from lacunar.sparsity.score import Score
 from lacunar.training import forward
+from lacunar.training.accounting import Loss
 from lacunar.training.callbacks import Callback
 from lacunar.training.limits import Limits
 from lacunar.training.log import Log
-from lacunar.training.loop import Loss, descend
+from lacunar.training.loop import descend
 from lacunar.training.recipe import Recipe
 from lacunar.training.settings import Descent
+from lacunar.training.turns import Turns
 from lacunar.training.watch import Watch
 
 
@@ -169,12 +171,40 @@ class Problem:
         """A prepared input, for those who must run the model to follow it."""
         return self.recipe.prepare(self.forget.inputs_at(torch.arange(1, device=self.device)))
 
+    @overload
+    def descend(
+        self,
+        model: nn.Module,
+        source: Turns,
+        loss: Any,
+        *,
+        callbacks: Sequence[Callback] = (),
+        transform: Callable[[Named], Named] | None = None,
+        factors: Named | None = None,
+        **overrides: Any,
+    ) -> nn.Module: ...
+
+    @overload
     def descend(
         self,
         model: nn.Module,
         source: Batches,
         loss: Loss,
         how: Any,
+        *,
+        callbacks: Sequence[Callback] = (),
+        transform: Callable[[Named], Named] | None = None,
+        factors: Named | None = None,
+        **overrides: Any,
+    ) -> nn.Module: ...
+
+    def descend(
+        self,
+        model: nn.Module,
+        source: Batches,
+        loss: Any,
+        how: Any = None,
+        *,
         callbacks: Sequence[Callback] = (),
         transform: Callable[[Named], Named] | None = None,
         factors: Named | None = None,
@@ -183,9 +213,13 @@ class Problem:
         """Descend with this problem's seed, masks, input preparation and precision.
 
         Args:
+            loss: what is minimised; left out where the source is :func:`~lacunar.training.turns.turns`, which bring
+                their losses and the number of epochs: ``problem.descend(model, turns(...), self)``.
             how: the method itself: every field that :class:`Descent` also has is taken from it.
             overrides: further Descent settings, e.g. ``epochs=1``.
         """
+        if isinstance(source, Turns):
+            loss, how, overrides = source.loss, loss, {"epochs": source.rounds, **overrides}
         settings = Descent.of(how, **{"precision": self.recipe.precision, **overrides})
         return descend(
             model,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lacunar.core import named
 from lacunar.core.errors import BadInput
-from lacunar.data.batches import PairedBatch
+from lacunar.data.batches import NamedBatches
 from lacunar.data.pairing import pair
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
@@ -59,11 +59,11 @@ class NegGradPlus(Method):
         def distance(model: nn.Module) -> Tensor:
             return torch.stack([(p - original[n]).pow(2).sum() for n, p in named.parameters(model).items()]).sum()
 
-        def loss(model: nn.Module, batch: PairedBatch) -> Tensor:
-            descent = problem.loss(model, batch.retain) + 0.5 * self.anchor * distance(model)
-            return self.alpha * descent - (1 - self.alpha) * self._pushed(problem.losses(model, batch.forget))
+        def loss(model: nn.Module, batch: NamedBatches) -> Tensor:
+            descent = problem.loss(model, batch["retain"]) + 0.5 * self.anchor * distance(model)
+            return self.alpha * descent - (1 - self.alpha) * self._pushed(problem.losses(model, batch["forget"]))
 
-        return problem.descend(model, pair(problem.edited, problem.forget), loss, self)
+        return problem.descend(model, pair(retain=problem.edited, forget=problem.forget), loss, self)
 
     def _pushed(self, losses: Tensor) -> Tensor:
         return losses.mean() if self.cap is None else (losses * (losses.detach() <= self.cap)).mean()
