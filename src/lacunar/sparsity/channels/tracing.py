@@ -47,7 +47,7 @@ class _Space:
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_ZERO_KEEPING = (
+ZERO_KEEPING = (
     nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Tanh,
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
 )  # fmt: skip
@@ -55,7 +55,7 @@ _POOLS = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
 )  # fmt: skip
-_ZERO_KEEPING_CALLS = {
+ZERO_KEEPING_CALLS = {
     torch.relu, F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish, F.hardswish, torch.tanh, F.dropout,
     F.dropout2d, "relu", "relu_", "tanh", "contiguous",
 }  # fmt: skip
@@ -106,7 +106,7 @@ class _Walk:
             self._linear(node, path, module, axis)
         elif isinstance(module, _NORM) and axis is not None and axis.form != "last":
             self._norm(node, path, module, axis)
-        elif axis is not None and (pooled or isinstance(module, _ZERO_KEEPING)):
+        elif axis is not None and (pooled or isinstance(module, ZERO_KEEPING)):
             self.axes[node] = axis
         elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
             self._flatten(node, axis)
@@ -120,7 +120,7 @@ class _Walk:
         pooled = node.target in _POOL_CALLS and axis is not None and axis.form == "map"
         if node.target in _ADDITIONS:
             self._add(node)
-        elif axis is not None and (pooled or node.target in _ZERO_KEEPING_CALLS):
+        elif axis is not None and (pooled or node.target in ZERO_KEEPING_CALLS):
             self.axes[node] = axis
         elif _flattens(node):
             self._flatten(node, axis)
