@@ -169,7 +169,7 @@ CASES = {
     ),
     "data fail": (
         {"--data": "usercode:broken"},
-        "reading usercode:broken failed: KeyError: 'image 3 is missing'",
+        "item 0 of the data set cannot be read (KeyError: 'image 3 is missing'); repair it or leave it out",
     ),
     "unknown data": (
         {"--data": "digit"},
@@ -251,7 +251,11 @@ def test_one_sentence_and_nothing_written(case, lists):
         ("x.json", '[{"id": 3, "n": 1}]', "'x.json' holds objects with id, n: say with --id-column which is the id"),
         ("x.csv", "id,name\n3,a\n", "'x.csv' has the columns id, name: say with --id-column which holds the ids"),
         ("x.txt", "3\n\n5.5\n", "row 3 of 'x.txt' is '5.5', which is not a whole number of at most 64 bits"),
-        ("x.xlsx", "3", "unknown ending of the file with ids to forget: '.xlsx': choose from .csv, .json, .npy, .txt"),
+        (
+            "x.xlsx",
+            "3",
+            "unknown ending of the file with ids to forget: '.xlsx': choose from .csv, .json, .npy, .parquet, .txt",
+        ),
         ("x.npy", "3", None),
     ],
 )

@@ -5,6 +5,7 @@ import torch
 from lacunar.core.errors import BadInput
 from lacunar.data.examples import Examples
 from lacunar.data.ids import as_ids
+from lacunar.data.stream import load
 
 
 def test_ids_select_in_the_order_given(tiny):
@@ -109,3 +110,40 @@ def test_class_counts_are_for_classes_only(tiny):
 def test_empty_batches_are_refused(tiny):
     with pytest.raises(BadInput, match="at least one example"):
         next(tiny.batches(0))
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_names_and_groups_stay_with_their_rows(resident):
+    class Data:
+        ids = ("ada", "bob", "cy", "dan")
+        groups = (1, 2, 1, 3)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return torch.full((2,), float(i)), i
+
+    data = load(Data(), first_id=10, resident_bytes=1 << 20 if resident else 1)
+    assert isinstance(data, Examples) == resident
+    assert data.ids_of(["cy", "ada"]).tolist() == [12, 10] and data.ids_of([11]).tolist() == [11]
+    assert data.members(["1", 3, 1]).tolist() == [10, 12, 13]
+    for part in (data.take(torch.tensor([3, 2])), data.without([10, 11]), data.where([13]) + data.where([12])):
+        assert part.ids_of(["cy"]).tolist() == [12] and part.members([1]).tolist() == [12]
+        with pytest.raises(BadInput, match="1 of 1 names are not in the data"):
+            part.ids_of(["ada"])
+    assert data.labelled(data.y + 1).to("cpu").members([2]).tolist() == [11]
+
+
+def test_text_for_data_that_have_no_names_or_groups():
+    data = Examples.of(torch.zeros(3, 1), torch.zeros(3))
+    with pytest.raises(BadInput, match="the ids of these data are whole numbers, got 'ada'"):
+        data.ids_of(["ada"])
+    with pytest.raises(BadInput, match="the examples belong to no groups"):
+        data.members(["u1"])
+
+
+def test_joining_with_rows_that_have_no_names_gives_none():
+    named = Examples.of(torch.zeros(2, 1), torch.zeros(2), ["a", "b"], groups=[1, 1])
+    both = named + Examples.of(torch.zeros(1, 1), torch.zeros(1), [7])
+    assert both.names is None and both.groups is None

@@ -208,3 +208,11 @@ def test_labels_of_another_form_get_a_sentence(tiny, form):
 def test_numpy_arrays_are_taken_as_they_come(tiny):
     problem = Problem.of(model(), (tiny.x.double().numpy(), tiny.y.numpy()), [5], device="cpu")
     assert problem.retain.x.dtype == torch.float32
+
+
+def test_names_of_examples_are_forgotten_like_ids():
+    train = Examples.of(torch.randn(4, 3), torch.arange(4) % 2, ["ada", "bob", "cy", "dan"], groups=[1, 2, 1, 2])
+    problem = Problem.of(nn.Linear(3, 2), train, ["cy", "ada"], device="cpu")
+    assert sorted(problem.forget.ids.tolist()) == [0, 2]
+    assert problem.retain.names is not None and problem.retain.names.values.tolist() == ["bob", "dan"]
+    assert Problem.of(nn.Linear(3, 2), train, train.members([2]), device="cpu").retain.ids.tolist() == [0, 2]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lacunar.core.errors import BadInput
+from lacunar.core.json_text import parsed
 
 
 @contextmanager
@@ -110,10 +111,10 @@ def read_json(path: Path | str) -> Any:
     """The content of a JSON file.
 
     Raises:
-        BadInput: the file is missing or is not JSON.
+        BadInput: the file is missing, or is not JSON as :func:`lacunar.core.json_text.parsed` has it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parsed(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"there is no file {str(path)!r}") from None
     except (ValueError, UnicodeDecodeError) as error:

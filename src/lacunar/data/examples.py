@@ -18,6 +18,7 @@ from lacunar.core.rng import generator_of
 from lacunar.data.batches import Batch, Inputs, move, rows
 from lacunar.data.finite import not_finite_rows
 from lacunar.data.ids import Ids, as_ids
+from lacunar.data.keys import Keys, check_known_apart, is_text, numbered
 
 
 def from_array(array: np.ndarray[Any, Any]) -> Tensor:
@@ -35,6 +36,8 @@ class Source(ABC):
 
     y: Tensor
     ids: Tensor
+    names: Keys | None
+    groups: Keys | None
 
     @abstractmethod
     def take(self, positions: Tensor) -> Self:
@@ -95,6 +98,31 @@ class Source(ABC):
         values, order = self._sorted
         return order[torch.searchsorted(values, wanted)] if len(wanted) else wanted
 
+    def ids_of(self, wanted: Any) -> Tensor:
+        """The ids of examples that are known by ids or, where the data set has text for ids, by their names.
+
+        Raises:
+            BadInput: names that no example has, or text for a data set whose ids are whole numbers.
+        """
+        if not is_text(wanted):
+            return as_ids(wanted)
+        if self.names is None:
+            raise BadInput(
+                f"the ids of these data are whole numbers, got {sample_of(map(repr, wanted), 3)}; give the data set "
+                "such names as its ids"
+            )
+        return self.ids.cpu()[self.names.positions(wanted, "names")]
+
+    def members(self, groups: Any) -> Tensor:
+        """The ids of all examples that belong to one of ``groups``: all rows of these people.
+
+        Raises:
+            BadInput: a data set without groups, or groups that it does not have.
+        """
+        if self.groups is None:
+            raise BadInput("the examples belong to no groups; give the data set groups, one key per example")
+        return self.ids.cpu()[self.groups.positions(dict.fromkeys(Keys.of(groups).values.tolist()), "groups")]
+
     def where(self, ids: Ids) -> Self:
         """The examples with these ids, in the order given."""
         return self.take(self.positions(ids))
@@ -153,6 +181,16 @@ class Source(ABC):
                 step = epoch * per_epoch + index
                 yield self._batch(chosen, step / total, epoch, step)
 
+    def _keys_at(self, positions: Tensor) -> tuple[Keys | None, Keys | None]:
+        names, groups = (None if keys is None else keys.take(positions) for keys in (self.names, self.groups))
+        return names, groups
+
+    def _keys_with(self, other: Source) -> tuple[Keys | None, Keys | None]:
+        # A name for some rows alone would be found or not depending on where a row came from.
+        pairs = ((self.names, other.names), (self.groups, other.groups))
+        names, groups = (None if a is None or b is None else a + b for a, b in pairs)
+        return names, groups
+
     def _order(self, seed: int | None, epoch: int) -> Tensor:
         if seed is None:
             return torch.arange(len(self))
@@ -176,30 +214,35 @@ class Examples(Source):
         x: inputs ``[n, ...]``, or a dict of such tensors.
         y: labels ``[n]``: int64 classes, or floats for regression and binary targets.
         ids: int64 ``[n]``, unique; an example keeps its id for ever.
+        names: what the examples are called where their owner's ids are text, unique; None where ids are numbers.
+        groups: whom each example belongs to, e.g. a person; None where that is not known.
 
     Raises:
-        BadInput: lengths that differ, or ids that repeat.
+        BadInput: lengths that differ, or ids or names that repeat.
     """
 
     x: Inputs = field(repr=False)
     y: Tensor = field(repr=False)
     ids: Tensor = field(repr=False)
+    names: Keys | None = field(default=None, repr=False)
+    groups: Keys | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         sizes = {len(t) for t in (self.x.values() if isinstance(self.x, dict) else [self.x])}
         if sizes != {len(self.y)} or len(self.ids) != len(self.y):
             raise BadInput(f"inputs, labels and ids differ in number: {sorted(sizes)}, {len(self.y)}, {len(self.ids)}")
-        if len(torch.unique(self.ids)) != len(self.ids):
-            values, counts = torch.unique(self.ids, return_counts=True)
-            raise BadInput(f"ids repeat: {sample_of(values[counts > 1].tolist())}; give each example its own id")
+        check_known_apart(self.ids, self.names, self.groups)
 
     def __repr__(self) -> str:
         x = {k: tuple(v.shape[1:]) for k, v in self.x.items()} if isinstance(self.x, dict) else tuple(self.x.shape[1:])
         return f"Examples(n={len(self)}, x={x}, classes={len(self.class_counts())})"
 
     @classmethod
-    def of(cls, x: Any, y: Any, ids: Ids | None = None) -> Examples:
-        """Examples from arrays or tensors (or a dict of them); ids default to the positions 0, 1, 2, ...
+    def of(cls, x: Any, y: Any, ids: Any = None, groups: Any = None, *, first_id: int = 0) -> Examples:
+        """Examples from arrays or tensors (or a dict of them).
+
+        Ids default to positions counted from ``first_id``; ids that are text or UUIDs become the names of examples so
+        numbered. ``groups`` are one key per example.
 
         Raises:
             BadInput: values that are not numbers, NaN or infinite inputs, lengths that differ.
@@ -211,12 +254,12 @@ class Examples(Source):
         for name, part in inputs.items() if isinstance(inputs, dict) else [("x", inputs)]:
             if bad := not_finite_rows(part):
                 raise BadInput(f"{name} holds NaN or infinity at positions {sample_of(bad)}; clean the data")
-        chosen = torch.arange(len(labels)) if ids is None else as_ids(ids)
-        return cls(inputs, labels, chosen.to(labels.device))
+        chosen, names = numbered(ids, len(labels), first_id)
+        return cls(inputs, labels, chosen.to(labels.device), names, None if groups is None else Keys.of(groups))
 
     def take(self, positions: Tensor) -> Examples:
         there = positions.to(self.y.device)
-        return Examples(rows(self.x, there), self.y[there], self.ids[there])
+        return Examples(rows(self.x, there), self.y[there], self.ids[there], *self._keys_at(there))
 
     def inputs_at(self, positions: Tensor) -> Inputs:
         return rows(self.x, positions)
@@ -231,7 +274,7 @@ class Examples(Source):
         return self.y.device
 
     def to(self, device: torch.device | str) -> Examples:
-        return Examples(move(self.x, device), self.y.to(device), self.ids.to(device))
+        return replace(self, x=move(self.x, device), y=self.y.to(device), ids=self.ids.to(device))
 
     def __add__(self, other: Examples) -> Examples:
         if isinstance(self.x, dict) != isinstance(other.x, dict):
@@ -242,7 +285,8 @@ class Examples(Source):
         else:
             assert isinstance(self.x, Tensor) and isinstance(other.x, Tensor)
             x = torch.cat([self.x, other.x])
-        return Examples(x, torch.cat([self.y, other.y]), torch.cat([self.ids, other.ids]))
+        labels, ids = torch.cat([self.y, other.y]), torch.cat([self.ids, other.ids])
+        return Examples(x, labels, ids, *self._keys_with(other))
 
     @cached_property
     def _digest(self) -> str:

@@ -15,8 +15,8 @@ from torch.utils.data import ConcatDataset, Dataset
 from lacunar.core.errors import BadInput
 from lacunar.data.batches import Batch, Inputs, move
 from lacunar.data.examples import Examples, Source
-from lacunar.data.ids import Ids, as_ids
 from lacunar.data.items import collate, read_item
+from lacunar.data.keys import Keys, check_known_apart, numbered
 from lacunar.data.loader import unwrapped
 from lacunar.data.resident import gathered, gathered_labels
 from lacunar.data.steady import steady
@@ -32,7 +32,8 @@ class Stream(Source):
         dataset: map-style, returning ``(x, y)`` or a dict with a label under one of
             :data:`lacunar.data.items.LABEL_KEYS`.
         at: int64 ``[n]``, the index in ``dataset`` of each example.
-        y, ids: as in :class:`~lacunar.data.examples.Examples`; labels given here replace those of the items.
+        y, ids, names, groups: as in :class:`~lacunar.data.examples.Examples`; labels given here replace those
+            of the items.
         device: where batches are put.
     """
 
@@ -41,19 +42,21 @@ class Stream(Source):
     y: Tensor = field(repr=False)
     ids: Tensor = field(repr=False)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    names: Keys | None = field(default=None, repr=False)
+    groups: Keys | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.at) == len(self.y) == len(self.ids):
             raise BadInput(f"{len(self.at)} items, {len(self.y)} labels and {len(self.ids)} ids do not fit together")
-        if len(torch.unique(self.ids)) != len(self.ids):
-            raise BadInput("ids repeat; give each example its own id")
+        check_known_apart(self.ids, self.names, self.groups)
 
     def __repr__(self) -> str:
         return f"Stream(n={len(self)}, classes={len(self.class_counts())}, dataset={type(self.dataset).__name__})"
 
     def take(self, positions: Tensor) -> Stream:
         there = positions.cpu()
-        return replace(self, at=self.at[there], y=self.y[there], ids=self.ids[there])
+        names, groups = self._keys_at(there)
+        return replace(self, at=self.at[there], y=self.y[there], ids=self.ids[there], names=names, groups=groups)
 
     def inputs_at(self, positions: Tensor) -> Inputs:
         chosen = [int(i) for i in self.at[positions.cpu()]]
@@ -78,6 +81,7 @@ class Stream(Source):
             torch.cat([self.y, other.y]),
             torch.cat([self.ids, other.ids]),
             self.device,
+            *self._keys_with(other),
         )
 
     def batches(
@@ -101,12 +105,16 @@ class Stream(Source):
         return Batch(x, self.y[chosen].to(self.device), self.ids[chosen].to(self.device), progress, epoch, step)
 
 
-def load(dataset: Any, ids: Ids | None = None, *, first_id: int = 0, resident_bytes: int = RESIDENT_BYTES) -> Source:
+def load(
+    dataset: Any, ids: Any = None, *, groups: Any = None, first_id: int = 0, resident_bytes: int = RESIDENT_BYTES
+) -> Source:
     """Any data set as a :class:`Source`: resident when it fits in ``resident_bytes``, else streamed.
 
     Takes :class:`Source` (returned as it is), a pair ``(x, y)`` of arrays or tensors, or a map-style torch ``Dataset``
     whose items are ``(x, y)`` or dicts with a label, also inside a plain ``DataLoader``. Ids are ``ids``, else
-    ``dataset.ids``, else positions counted from ``first_id`` (a test set starts where the training ids end).
+    ``dataset.ids``, else positions counted from ``first_id`` (a test set starts where the training ids end); ids that
+    are text or UUIDs become names of examples so numbered. ``groups``, else ``dataset.groups``, say whom each example
+    belongs to.
 
     Raises:
         BadInput: an empty data set, items of another form, items that cannot be read, items or labels that change from
@@ -117,16 +125,23 @@ def load(dataset: Any, ids: Ids | None = None, *, first_id: int = 0, resident_by
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, tuple) and len(dataset) == 2:
-        return Examples.of(*dataset, ids=torch.arange(len(dataset[1])) + first_id if ids is None else ids)
+        return Examples.of(*dataset, ids, groups, first_id=first_id)
     n = _length(dataset)
-    own = getattr(dataset, "ids", None) if ids is None else ids
-    chosen = torch.arange(n) + first_id if own is None else as_ids(own)
+    chosen, names = numbered(_own(dataset, "ids") if ids is None else ids, n, first_id)
+    owners = _own(dataset, "groups") if groups is None else groups
+    belong = None if owners is None else Keys.of(owners)
     probes = steady(dataset, n)
     x, _ = read_item(dataset, 0)
     size = sum(t.numel() * t.element_size() for t in (x.values() if isinstance(x, dict) else [x]))
     if size * n > resident_bytes:
-        return Stream(dataset, torch.arange(n), _labels(dataset, n, probes), chosen)
-    return Examples.of(*gathered(dataset, n), chosen)
+        at, y = torch.arange(n), _labels(dataset, n, probes)
+        return Stream(dataset, at, y, chosen, names=names, groups=belong)
+    return replace(Examples.of(*gathered(dataset, n), chosen), names=names, groups=belong)
+
+
+def _own(dataset: Any, name: str) -> Any:
+    value = getattr(dataset, name, None)
+    return None if callable(value) else value
 
 
 def _length(dataset: Any) -> int:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from lacunar.core.weights import model_state
 from lacunar.data.batches import Batch, Batches, Inputs
 from lacunar.data.corrections import differing
 from lacunar.data.examples import Source
-from lacunar.data.ids import Ids, as_ids
+from lacunar.data.ids import Ids
 from lacunar.data.stream import load
 from lacunar.machine.device import device as device_named
 from lacunar.sparsity.score import Score
@@ -36,6 +36,9 @@ from lacunar.training.recipe import Recipe
 from lacunar.training.settings import Descent
 from lacunar.training.turns import Turns
 from lacunar.training.watch import Watch
+
+Wanted: TypeAlias = Ids | Sequence[str] | Source
+"""What must be forgotten: ids, names of examples, or the examples themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ class Problem:
         cls,
         model: nn.Module,
         train: Any,
-        forget: Ids | Source | None = None,
+        forget: Wanted | None = None,
         recipe: Recipe | None = None,
         seed: int = 0,
         *,
@@ -93,8 +96,8 @@ class Problem:
 
         Args:
             train: what the model was trained on, in any form that :func:`lacunar.data.stream.load` takes.
-            forget: ids of training examples (positions, unless the data set has its own ids); None for those that
-                ``corrected`` changes.
+            forget: ids of training examples (positions, unless the data set has its own ids), or their names where
+                these are text; None for those that ``corrected`` changes.
             corrected: training rows as they should have been, e.g. from :mod:`lacunar.data.corrections`; those that
                 differ from ``train`` are forgotten as well, and theirs are the corrected rows.
             tuning: examples that were not trained on, in any of these forms.
@@ -355,10 +358,11 @@ def _vanished(problem: Problem) -> list[str]:
     ]
 
 
-def _asked(examples: Source, forget: Ids | Source | None, corrected: Source | None) -> tuple[Tensor, list[str]]:
+def _asked(examples: Source, forget: Wanted | None, corrected: Source | None) -> tuple[Tensor, list[str]]:
     if forget is None and corrected is None:
         raise BadInput("there is nothing to forget: give ids (forget=), or corrected rows (corrected=)")
-    ids, notes = _distinct(forget.ids if isinstance(forget, Source) else as_ids([] if forget is None else forget))
+    wanted = [] if forget is None else forget
+    ids, notes = _distinct(wanted.ids if isinstance(wanted, Source) else examples.ids_of(wanted))
     if corrected is not None:
         if type(corrected) is not type(examples):
             kinds = type(corrected).__name__, type(examples).__name__
