@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lacunar.auditing.evaluator import Evaluator
+from lacunar.auditing.memory import Memory
 from lacunar.auditing.trial import Trial
 from lacunar.catalog import registry
 from lacunar.catalog.needs import NEEDS
@@ -203,10 +204,10 @@ def test_a_changed_model_never_meets_an_old_value(name):
     evaluator, trial = registry.find("evaluators", name), trial_of("vectors")
     recipe, fresh = trial.outcome.problem.recipe, lambda model: replace(trial, outcome=trial.outcome.with_model(model))
     model = recipe.fresh(5)
-    evaluator.measure([replace(fresh(model), memory={})])
+    evaluator.measure([replace(fresh(model), memory=Memory())])
     named.write(model, named.weights(recipe.fresh(6)))
-    after = evaluator.measure([replace(fresh(model), memory={})])
-    assert as_dicts(after) == as_dicts(evaluator.measure([replace(fresh(recipe.fresh(6)), memory={})]))
+    after = evaluator.measure([replace(fresh(model), memory=Memory())])
+    assert as_dicts(after) == as_dicts(evaluator.measure([replace(fresh(recipe.fresh(6)), memory=Memory())]))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from lacunar.core import named
 from lacunar.core.store import Store
 from lacunar.lab.cell import Cell, cases
 from lacunar.lab.experiment import Experiment
@@ -56,10 +58,33 @@ def test_methods_and_judges_share_no_held_out_example(prepared):
 
 def test_an_oracle_is_compared_with_the_others(prepared):
     case = prepared()
-    assert case.trial(cell(case, "do_nothing")).oracles == tuple(o.model for o in case.oracles)
+    first, second = (case.oracle(j) for j in range(2))
+    assert list(case.trial(cell(case, "do_nothing")).oracles) == [first.model, second.model]
     trial = case.trial(Cell(case.case, oracle=0))
-    assert trial.outcome.model is case.oracles[0].model and trial.oracles == (case.oracles[1].model,)
-    assert trial.outcome.seconds == case.oracles[0].about["seconds"]
+    assert trial.outcome.model is first.model and list(trial.oracles) == [second.model]
+    assert trial.outcome.seconds == first.about["seconds"]
+
+
+def test_an_oracle_is_trained_when_a_judge_looks_at_it(prepared, monkeypatch):
+    case = prepared()
+    trial = case.trial(cell(case, "do_nothing"))
+    fits, fit = [], Recipe.fit
+    monkeypatch.setattr(Recipe, "fit", lambda *given, **more: fits.append(1) or fit(*given, **more))
+    assert len(trial.oracles) == 2 and fits == []
+    assert len(trial.oracle_trials()) == len(fits) == 2
+
+
+def test_what_judges_need_besides_is_kept_by_the_store(prepared):
+    case = prepared()
+    trial, again = (
+        PreparedCase(case.case, case.experiment, case.store, case.splits).trial(cell(case, "fine_tune"))
+        for _ in range(2)
+    )
+    through, _ = trial.models.through(1)
+    calls = len(list(case.store.folder.iterdir()))
+    same, _ = again.models.through(1)
+    assert torch.equal(named.flat(named.weights(through[0])), named.flat(named.weights(same[0])))
+    assert len(list(case.store.folder.iterdir())) == calls
 
 
 def test_that_an_outcome_was_made_is_told_once(prepared):
@@ -79,8 +104,9 @@ def test_logits_are_shared_and_those_of_a_method_are_dropped_with_its_model(prep
     again = case.trial(tuned)
     assert again.logits("test") is own and again.oracle_trials()[0].logits("test") is oracle
     assert case.trial(other).oracle_trials()[0].logits("test") is oracle
-    held = [model for model, _, _ in trial.memory.values()]
-    assert all(model is not trial.outcome.model for model in held) and any(m is trial.oracles[0] for m in held)
+    test = trial.part("test")
+    assert trial.memory.known(trial.outcome.model, test, "logits") is None
+    assert trial.memory.known(trial.oracles[0], test, "logits") is oracle
 
 
 def test_methods_tune_on_a_part_that_nobody_else_sees(prepared):

@@ -53,13 +53,14 @@ def test_what_cannot_be_made_again_is_a_failed_record_and_nothing_is_judged(work
     assert record.status == FAILED and record.message == "ZeroDivisionError: division by zero"
 
 
-def test_an_oracle_that_cannot_be_trained_fails_the_judgement_alone(worker, monkeypatch):
+def test_an_oracle_that_cannot_be_trained_fails_only_judges_that_look_at_it(worker, monkeypatch):
     one = worker()
     cell = cells(one.experiment)[-1]
     one.do(cell)
     monkeypatch.setattr(Recipe, "fit", lambda *given, **more: 1 / 0)
-    (said,) = one.do(Judging((cell,), ACCURACY))
+    (said,) = one.do(Judging((cell,), registry.find("evaluators", "loss_gap")))
     assert said.status == FAILED and "division by zero" in said.measurements[0].note
+    assert one.do(Judging((cell,), ACCURACY))[0].status == DONE
 
 
 def test_a_method_that_prunes_says_that_oracles_are_dense(worker):

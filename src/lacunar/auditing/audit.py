@@ -21,7 +21,6 @@ from lacunar.auditing.comparison import (
     on_device,
     rows,
     single,
-    through_procedure,
 )
 from lacunar.auditing.evaluator import Evaluator
 from lacunar.auditing.oracles import train_oracles
@@ -117,7 +116,7 @@ def audit(
         trained = train_oracles(problem, k, trainer)
         models, seconds = [t.model for t in trained], [t.about["seconds"] for t in trained]
     trial = replace(trial, oracles=tuple(on_device(m, problem.device) for m in models), trainer=trainer)
-    through, trouble = through_procedure(outcome, trial.oracles, procedures, watch)
+    through, trouble = trial.models.through(procedures, watch)
     panel = Panel.of(trial, through)
     items, controls, measurements = _evidence(panel, residue, extra_evaluators, seconds, rule)
     items = [*invariants(outcome, trial, found), *items]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,9 +13,6 @@ from lacunar.auditing.evaluator import Evaluator, PerTrial
 from lacunar.auditing.trial import Trial
 from lacunar.core.errors import LacunarError
 from lacunar.core.measurement import Measure, Measurement
-from lacunar.core.rng import seed_of
-from lacunar.training.watch import Watches
-from lacunar.unlearning.method import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,25 +114,6 @@ def _rows(panel: Panel, evaluator: Evaluator) -> list[Row]:
         )
         for m in ours
     ]
-
-
-def through_procedure(
-    outcome: Outcome, oracles: Sequence[nn.Module], j: int, watch: Watches
-) -> tuple[list[nn.Module], list[str]]:
-    """The first ``j`` oracles after the same method with the same settings, each with its own seed.
-
-    An oracle on which the method fails (it may diverge there) is left out; a sentence for the reader says so.
-    """
-    problem = outcome.problem
-    models: list[nn.Module] = []
-    trouble: list[str] = []
-    for i, oracle in enumerate(oracles[:j]):
-        posed = replace(problem, model=oracle, seed=seed_of(problem.seed, "procedure on oracle", i))
-        try:
-            models.append(outcome.method(posed, watch(f"procedure on oracle {i + 1} of {j}")).model)
-        except LacunarError as error:
-            trouble.append(f"The method failed on oracle {i + 1}, which was left out: {error}.")
-    return models, trouble
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:

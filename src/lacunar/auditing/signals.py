@@ -34,20 +34,41 @@ def class_logits(trial: Trial, split: str) -> Tensor:
         BadInput: logits that are NaN or infinite, or no examples.
         NotApplicable: outputs that are not one row of class scores per example.
     """
-    if not trial.part(split):
-        raise BadInput(f"there are no {split} examples, so nothing can be measured on them")
+    _some(trial, split)
     z = trial.logits(split)
-    if not bool(torch.isfinite(z).all()):
-        raise BadInput(f"the model's logits on the {split} examples hold NaN or infinity, so nothing can be measured")
-    z = forward.two_sided(z)
-    if z.ndim != 2:
-        raise NotApplicable(f"this needs one row of class scores per example; the logits have shape {tuple(z.shape)}")
-    return z
+    _finite(z, split)
+    return _rows(z)
 
 
 def margins(trial: Trial, split: str) -> Tensor:
-    r"""The confidence margins :math:`\phi` of a part, ``[n]`` float64."""
-    return forward.margin(class_logits(trial, split), class_labels(trial.part(split)))
+    r"""The confidence margins :math:`\phi` of a part, ``[n]`` float64; raises as :func:`class_logits`."""
+    _some(trial, split)
+    class_labels(trial.part(split))
+    found = trial.signal(split, _margin)
+    _finite(found, split)
+    return found
+
+
+def _margin(z: Tensor, y: Tensor) -> Tensor:
+    rows = _rows(z)
+    # A class with the logit minus infinity would have no part in the sum, and nobody would notice.
+    return forward.margin(rows, y).masked_fill(~torch.isfinite(rows).all(1), float("nan"))
+
+
+def _rows(z: Tensor) -> Tensor:
+    if z.ndim > 2:
+        raise NotApplicable(f"this needs one row of class scores per example; the logits have shape {tuple(z.shape)}")
+    return forward.two_sided(z)
+
+
+def _some(trial: Trial, split: str) -> None:
+    if not trial.part(split):
+        raise BadInput(f"there are no {split} examples, so nothing can be measured on them")
+
+
+def _finite(found: Tensor, split: str) -> None:
+    if not bool(torch.isfinite(found).all()):
+        raise BadInput(f"the model's logits on the {split} examples hold NaN or infinity, so nothing can be measured")
 
 
 def entropy(z: Tensor) -> Tensor:

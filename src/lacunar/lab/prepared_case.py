@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch import Tensor, nn
-
+from lacunar.auditing.memory import Memory
+from lacunar.auditing.models import OnDemand
 from lacunar.auditing.oracles import oracle
 from lacunar.auditing.trial import Trial
 from lacunar.core.rng import generator_of
@@ -63,11 +63,6 @@ class PreparedCase:
         left = self.posed.seen.without(self.posed.forget_ids)
         return left if self.posed.corrected is None else left + self.posed.corrected
 
-    @cached_property
-    def oracles(self) -> tuple[Trained, ...]:
-        """All retrained models of the case."""
-        return tuple(self.oracle(j) for j in range(self.experiment.oracles))
-
     def oracle(self, j: int) -> Trained:
         """The ``j``-th retrained model: the same recipe, under the same mask, with a seed of its own."""
         if j not in self._retrained:
@@ -103,8 +98,8 @@ class PreparedCase:
         return test, self.posed.as_asked(self.splits.validation)
 
     @cached_property
-    def _memory(self) -> dict[tuple[int, int], tuple[nn.Module, Source, Tensor]]:
-        return {}
+    def _memory(self) -> Memory:
+        return Memory()
 
     @cached_property
     def _at_hand(self) -> dict[Cell, Outcome]:
@@ -119,7 +114,9 @@ class PreparedCase:
         made = False
         if cell not in self._at_hand:
             for before, outcome in self._at_hand.items():
-                self._drop_logits(before, outcome.model)
+                # What was read off originals and oracles serves all cells of the case.
+                if before.method is not None:
+                    self._memory.drop(outcome.model)
             self._at_hand.clear()
             self._at_hand[cell], made = self._oracle(cell) if cell.method is None else self._of_method(cell.method)
         made = made and cell not in self._told
@@ -131,10 +128,11 @@ class PreparedCase:
         return Trial(
             self.outcome(cell)[0],
             *self._asked,
-            tuple(oracle.model for j, oracle in enumerate(self.oracles) if j != cell.oracle),
+            OnDemand(lambda j: self.oracle(j).model, [j for j in range(self.experiment.oracles) if j != cell.oracle]),
             self.posed.forgotten_classes,
             self.case.seed,
             self.trainer,
+            lambda method, problem, watch: outcome_of(self.store, method, problem)[0],
             self._memory,
         )
 
@@ -147,9 +145,3 @@ class PreparedCase:
         oracle = self.oracle(cell.oracle)
         took = {name: oracle.about[name] for name in TOOK}
         return Outcome(self.problem, retrain, oracle.model, oracle.mask, **took), oracle.made
-
-    def _drop_logits(self, cell: Cell, model: nn.Module) -> None:
-        # Those of originals and oracles serve all cells of the case; those of a method's model only its own.
-        if cell.method is not None:
-            for key in [key for key in self._memory if key[0] == id(model)]:
-                del self._memory[key]

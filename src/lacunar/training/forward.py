@@ -149,16 +149,26 @@ def accuracy(model: nn.Module, source: Source, prepare: Prepare) -> float:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, source: Source, prepare: Prepare, batch_size: int = 128) -> Tensor:
+def predict(
+    model: nn.Module,
+    source: Source,
+    prepare: Prepare,
+    batch_size: int = 128,
+    of: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
     """The logits of all examples in stored order, float32 on the CPU, in eval mode and without autocast.
 
     Larger batches than 128 are slower on a CPU, whose caches they leave.
+
+    Args:
+        of: what to keep of the logits and the labels of a batch, row by row; None for the logits.
     """
     parts: list[Tensor] = []
     with eval_mode(model), torch.autocast(source.on.type, enabled=False):
         for batch in source.batches(batch_size):
             assert isinstance(batch, Batch)
-            parts.append(logits(model, prepare(batch.x)).float())
+            z = logits(model, prepare(batch.x)).float()
+            parts.append(z if of is None else of(z, batch.y))
     if not parts:
         raise BadInput("there are no examples to predict")
     return torch.cat(parts).cpu()

@@ -186,9 +186,13 @@ class Recipe:
         """The mean loss of ``model`` on a prepared batch."""
         return self.losses(forward.logits(model, batch.x), batch.y).mean()
 
-    def predict(self, model: nn.Module, source: Source) -> Tensor:
-        """Logits of all examples, float32 on the CPU, through the same input preparation as in training."""
-        return forward.predict(model, source, self.prepare)
+    def predict(self, model: nn.Module, source: Source, of: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+        """Logits of all examples, float32 on the CPU, through the same input preparation as in training.
+
+        Args:
+            of: what to keep of the logits and the labels of a batch, row by row; None for the logits.
+        """
+        return forward.predict(model, source, self.prepare, of=of)
 
     def settings(self) -> dict[str, Any]:
         """All fields as JSON values; functions appear by their import path."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from lacunar.auditing.memory import Memory
 from lacunar.auditing.trial import Trial
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
@@ -144,12 +145,12 @@ def test_relearning_takes_steps_and_hiding_takes_fewer():
     hidden = Outcome(problem, DoNothing(), _scaled(problem.model, -0.05))
     away = Outcome(problem, DoNothing(), _scaled(problem.model, -1.0))
     quick, slow, never = (
-        judge.one(replace(trial, outcome=o, memory={}))[0].value
+        judge.one(replace(trial, outcome=o, memory=Memory()))[0].value
         for o in (hidden, away, Outcome(problem, DoNothing(), fresh))
     )
     assert 0 < quick < slow and never > 0
     before = named.digest(named.weights(fresh))
-    again = judge.one(replace(trial, outcome=Outcome(problem, DoNothing(), fresh), memory={}))[0]
+    again = judge.one(replace(trial, outcome=Outcome(problem, DoNothing(), fresh), memory=Memory()))[0]
     assert again.value == never and named.digest(named.weights(fresh)) == before
 
 

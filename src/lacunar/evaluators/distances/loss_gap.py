@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lacunar.auditing.evaluator import PerTrial
 from lacunar.auditing.trial import Trial
@@ -48,8 +47,8 @@ class LossGap(PerTrial):
     }
 
     def one(self, trial: Trial) -> list[Measurement]:
-        own = _losses(trial)
-        theirs = torch.stack([_losses(oracle) for oracle in trial.oracle_trials()]).mean(0)
+        own = trial.losses("test")
+        theirs = torch.stack([oracle.losses("test") for oracle in trial.oracle_trials()]).mean(0)
         if len(own) < 2 or not bool(torch.isfinite(own).all() & torch.isfinite(theirs).all()):
             why = "fewer than two test examples" if len(own) < 2 else "a loss is NaN or infinite"
             return [self.says(name, None, n=len(own), note=why) for name in self.MEASURES]
@@ -61,7 +60,3 @@ class LossGap(PerTrial):
             self.says("loss_gap_size", float(np.abs(gap).mean()), n=len(gap)),
             self.says("loss_correlation", together, n=len(gap), note="undefined: all losses are equal" * constant),
         ]
-
-
-def _losses(trial: Trial) -> Tensor:
-    return trial.outcome.problem.recipe.losses(trial.logits("test").double(), trial.labels("test")).double()
