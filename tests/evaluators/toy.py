@@ -59,3 +59,24 @@ def world(n: int = 60, classes: int = 3, forget_margin: float = 2.0, **more) -> 
 
 def values(measurements) -> dict[str, float | None]:
     return {m.name: m.value for m in measurements}
+
+
+class Fixed(nn.Module):
+    """Says class 1 for the first ``right`` inputs, which count up from 0, and class 0 for the others."""
+
+    def __init__(self, right: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(2))
+        self.right = right
+
+    def forward(self, x):
+        sure = 3.0 * (x < self.right)
+        return torch.cat([3.0 - sure, sure], 1) + self.bias
+
+
+def judged(before: int, after: int, clean: list[int], n: int = 100) -> Trial:
+    """A trial of ``n`` test rows of class 1: how many the model has right before and after, and clean ones have."""
+    test = Examples.of(torch.arange(n)[:, None].float(), torch.ones(n, dtype=torch.int64), ids=range(1000, 1000 + n))
+    train = Examples.of(torch.zeros(4, 1), [0, 1, 0, 1])
+    problem = problems.parted(Fixed(before), train.where([0, 1]), train.where([2, 3]), Recipe(lambda: Fixed(0)))
+    return Trial(Outcome(problem, DoNothing(), Fixed(after)), test, oracles=tuple(Fixed(c) for c in clean))
