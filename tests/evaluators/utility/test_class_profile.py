@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from lacunar.core.errors import NotApplicable
-from lacunar.evaluators.utility.class_profile import ClassProfile, _log_odds
+from lacunar.evaluators.utility.class_profile import ClassProfile
 from tests.evaluators import toy
+
+
+def log_odds(z):
+    """The log odds of each class against all others together, from probabilities."""
+    p = z.double().softmax(1)
+    return (p / (1 - p)).log()
 
 
 def profile(trial):
@@ -14,8 +20,8 @@ def profile(trial):
 
 def test_by_hand():
     trial = toy.world(oracles=(toy.Shifted(0.5), toy.Shifted(1.0)))
-    ours = torch.distributions.Normal(*_moments([_log_odds(trial.logits("forget"))]))
-    theirs = torch.distributions.Normal(*_moments([_log_odds(t.logits("forget")) for t in trial.oracle_trials()]))
+    ours = torch.distributions.Normal(*_moments([log_odds(trial.logits("forget"))]))
+    theirs = torch.distributions.Normal(*_moments([log_odds(t.logits("forget")) for t in trial.oracle_trials()]))
     expected = torch.distributions.kl_divergence(ours, theirs).mean()
     assert profile(trial) == pytest.approx(float(expected), rel=1e-9)
 

@@ -15,7 +15,7 @@ from tests.methods import edited
 
 def labels(method, classes, key=0, n=5000):
     y = torch.arange(n) % classes
-    return y, method._labels(Batch(torch.zeros(n), y, torch.arange(n)), classes, 0, key)
+    return y, method.wrong_labels(Batch(torch.zeros(n), y, torch.arange(n)), classes, 0, key)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -31,20 +31,20 @@ def test_the_true_label_may_be_allowed():
     assert abs(float((wrong == y).double().mean()) - 0.25) < 0.03
 
 
-def test_labels_are_redrawn_when_asked():
+def testwrong_labels_are_redrawn_when_asked():
     assert not torch.equal(labels(RandomLabel(), 10, key=0)[1], labels(RandomLabel(), 10, key=1)[1])
     seen: dict[str, set] = {}
     for redraw in ("run", "epoch", "batch"):
         problem = problems.problem("vectors")
         keys = seen.setdefault(redraw, set())
-        original = RandomLabel._labels
+        original = RandomLabel.wrong_labels
 
         def watch(self, batch, classes, seed, key, keys=keys):
             keys.add(key)
             return original(self, batch, classes, seed, key)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RandomLabel, "_labels", watch)
+            patch.setattr(RandomLabel, "wrong_labels", watch)
             RandomLabel(epochs=2, batch_size=16, redraw=redraw)(problem)
     assert seen == {"run": {0}, "epoch": {0, 1}, "batch": {0, 1, 2, 3, 4, 5}}
 
@@ -71,7 +71,7 @@ def test_corrected_rows_take_the_place_of_forgotten_ones(monkeypatch):
         taught["y"] = y
         return original(self, z, y)
 
-    monkeypatch.setattr(RandomLabel, "_labels", labels)
+    monkeypatch.setattr(RandomLabel, "wrong_labels", labels)
     monkeypatch.setattr(Recipe, "losses", losses)
     RandomLabel(epochs=1, batch_size=100)(problem)
     found = dict(zip(taught["ids"].tolist(), taught["y"].tolist(), strict=True))

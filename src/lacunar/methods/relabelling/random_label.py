@@ -54,13 +54,14 @@ class RandomLabel(Method):
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             z = forward.logits(model, batch.x)
             key = {"run": 0, "epoch": batch.epoch, "batch": batch.step}[self.redraw]
-            wrong = self._labels(batch, forward.two_sided(z).shape[1], problem.seed, key)
+            wrong = self.wrong_labels(batch, forward.two_sided(z).shape[1], problem.seed, key)
             y = torch.where(torch.isin(batch.ids, gone.ids, assume_unique=True), wrong, batch.y)
             return problem.recipe.losses(z, y).mean()
 
         return problem.descend(model, problem.edited + gone, loss, self)
 
-    def _labels(self, batch: Batch, classes: int, seed: int, key: int) -> Tensor:
+    def wrong_labels(self, batch: Batch, classes: int, seed: int, key: int) -> Tensor:
+        """A label for each example of a batch, by (seed, key, id): uniform over all others, or over all."""
         draw = keyed_integers(seed, key, batch.ids, 1)[:, 0]
         first = 0 if self.allow_true else 1
         return ((batch.y.long() + first + draw % (classes - first)) % classes).to(batch.y.dtype)
