@@ -21,7 +21,7 @@ def test_models_reload_bit_equal_with_buffers(tmp_path):
     assert named.digest(other.state_dict()) == named.digest(model.state_dict())
 
 
-def test_tied_weights_are_saved_once_and_reload(tmp_path):
+def test_tied_weights_reload_strictly_in_plain_torch_too(tmp_path):
     def tied():
         net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
         net[1].weight = net[0].weight
@@ -29,9 +29,17 @@ def test_tied_weights_are_saved_once_and_reload(tmp_path):
 
     model, other = tied(), tied()
     path = save_model(tmp_path / "m.safetensors", model)
-    assert list(load_tensors(path)) == ["0.weight"]
     load_model(path, other)
     assert torch.equal(other[1].weight, model[0].weight)
+    plain = tied()
+    plain.load_state_dict(load_tensors(path), strict=True)
+    assert torch.equal(plain[1].weight, model[0].weight)
+    broken = save_tensors(tmp_path / "b", {"0.weight": torch.zeros(3, 3), "1.weight": torch.ones(3, 3)})
+    with pytest.raises(BadInput, match=r"it ties 1.weight to 0.weight, and the file has other values for the two"):
+        load_model(broken, other)
+    assert torch.equal(other[0].weight, model[0].weight)
+    load_model(save_tensors(tmp_path / "once", {"0.weight": torch.ones(3, 3)}), other)
+    assert torch.equal(other[1].weight, torch.ones(3, 3))
 
 
 def test_masks_round_trip_and_other_tensors_are_not_masks(tmp_path):
@@ -102,6 +110,52 @@ def test_other_architectures_are_refused_before_anything_is_written(tmp_path):
         with pytest.raises(BadInput, match=sentence):
             load_model(path, model)
     assert named.digest(model.state_dict()) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_other_kinds_of_numbers_are_refused(tmp_path, dtype):
+    model = nn.Linear(3, 2)
+    before = named.digest(model.state_dict())
+    path = save_tensors(tmp_path / "m", {"weight": torch.ones(2, 3).to(dtype), "bias": torch.zeros(2)})
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(BadInput, match=f"weight is {kind} in the file, float32 in the model; save it as numbers"):
+        load_model(path, model)
+    assert named.digest(model.state_dict()) == before
+
+
+def test_other_precision_is_taken_and_whole_numbers_stay_whole(tmp_path):
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        state = {"weight": torch.ones(2, 3, dtype=dtype), "bias": torch.zeros(2)}
+        assert load_model(save_tensors(tmp_path / "m", state), nn.Linear(3, 2)).weight.sum() == 6
+    state = nn.BatchNorm1d(2).state_dict()
+    narrow = {**state, "num_batches_tracked": torch.tensor(3, dtype=torch.int32)}
+    assert load_model(save_tensors(tmp_path / "n", narrow), nn.BatchNorm1d(2)).num_batches_tracked == 3
+    with pytest.raises(BadInput, match="num_batches_tracked is float32 in the file, int64 in the model"):
+        load_model(save_tensors(tmp_path / "f", {**state, "num_batches_tracked": torch.tensor(3.5)}), nn.BatchNorm1d(2))
+
+
+def test_not_finite_numbers_of_other_kinds_are_seen(tmp_path):
+    for bad in (torch.tensor([float("nan")]).to(torch.float8_e5m2), torch.tensor([complex(float("inf"), 0)])):
+        with pytest.raises(BadInput, match="NaN or infinity in w"):
+            save_tensors(tmp_path / "m", {"w": bad})
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told"),
+    [
+        (
+            "module.",
+            "its names carry 'module', as DataParallel writes it: .* lacunar convert .*m --out base.safetensors",
+        ),
+        ("_orig_mod.", "its names carry '_orig_mod', as torch.compile writes it"),
+        ("backbone.", r"all its names begin with 'backbone.': .* --strip backbone\.$"),
+    ],
+)
+def test_names_of_wrapped_models_are_recognised(tmp_path, prefix, told):
+    model = nn.Linear(3, 2)
+    path = save_tensors(tmp_path / "m", {prefix + name: t for name, t in model.state_dict().items()})
+    with pytest.raises(BadInput, match="does not fit this model: .*" + told):
+        load_model(path, model)
 
 
 def test_atomic_leaves_the_old_file_when_the_block_fails(tmp_path):

@@ -106,7 +106,12 @@ def unflat(vector: Tensor, like: Mapping[str, Tensor]) -> Named:
 
 def not_finite(a: Mapping[str, Tensor]) -> list[str]:
     """The names of the tensors that hold NaN or infinity."""
-    return [name for name, t in a.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    return [name for name, t in a.items() if not bool(torch.isfinite(_testable(t)).all())]
+
+
+def _testable(t: Tensor) -> Tensor:
+    # Floats of one byte have no arithmetic.
+    return t.float() if t.is_floating_point() and t.element_size() == 1 else t
 
 
 def digest(a: Mapping[str, Tensor]) -> str:
