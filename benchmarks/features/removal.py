@@ -30,6 +30,7 @@ from lacunar.exact_unlearners.certified_linear import CertifiedLinear
 from lacunar.lab.pages import plus_minus
 from lacunar.lab.table import Estimate
 from lacunar.report.table import Table, markdown
+from lacunar.training.recipe import Recipe
 
 HERE = Path(__file__).parent
 SETTINGS = {"l2": 1.0, "epsilon": 0.1, "delta": 0.01, "releases": 20}
@@ -75,17 +76,17 @@ def measured(data: Splits, columns: Sequence[int], seed: int, rounds: int = ROUN
     train = data.train
     assert isinstance(train, Examples) and isinstance(data.test, Examples)
     fresh = CertifiedLinear(**{**SETTINGS, **settings})
-    original = fresh.fit(train, seed)
+    original = fresh.fit(train, Recipe(), seed)
     # A model that was not trained to the end would make every edit look good.
     assert original.residual < 1e-8 * len(train)
     edited_train, edited_test = blank(train, columns), blank(data.test, columns)
     edited = original.edit(columns=columns)
-    retrained = fresh.fit(edited_train, seed)
+    retrained = fresh.fit(edited_train, Recipe(), seed)
     start = _weights(original)
     uses = timing.race(
         {
             "edit": timing.here(lambda: original.edit(columns=columns)),
-            "retrain, newton": timing.here(lambda: fresh.fit(edited_train, seed)),
+            "retrain, newton": timing.here(lambda: fresh.fit(edited_train, Recipe(), seed)),
             "retrain, l-bfgs": timing.here(lambda: _lbfgs(edited_train, fresh.l2, None)),
             "retrain warm, l-bfgs": timing.here(lambda: _lbfgs(edited_train, fresh.l2, start)),
         },
@@ -112,7 +113,7 @@ def measured(data: Splits, columns: Sequence[int], seed: int, rounds: int = ROUN
 
 def spent(data: Splits, columns: Sequence[int], seed: int, requests: int = REQUESTS) -> dict[str, Any]:
     """The budget after as many requests of one column each as the noise was made for, and what the next one meets."""
-    model = CertifiedLinear(**{**SETTINGS, "releases": requests}).fit(data.train, seed)
+    model = CertifiedLinear(**{**SETTINGS, "releases": requests}).fit(data.train, Recipe(), seed)
     order = numpy_generator(seed, "requests").permutation(len(columns))[:requests]
     for place in order:
         model = model.edit(columns=[columns[place]])

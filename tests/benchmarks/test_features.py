@@ -9,6 +9,7 @@ from benchmarks.features import removal
 
 from lacunar.data.data_set import Splits
 from lacunar.data.examples import Examples
+from lacunar.training.recipe import Recipe
 
 
 def table(n: int = 160, width: int = 24) -> Splits:
@@ -34,7 +35,7 @@ def test_the_two_retrainings_agree():
     data = table()
     cold = removal._lbfgs(data.train, 1.0, None)
     warm = removal._lbfgs(data.train, 1.0, cold)
-    exact = removal._weights(removal.CertifiedLinear(l2=1.0).fit(data.train, 0))
+    exact = removal._weights(removal.CertifiedLinear(l2=1.0).fit(data.train, Recipe(), 0))
     assert np.abs(cold - exact).max() < 1e-3 and np.abs(warm - exact).max() < 1e-3
     assert removal._residual(data.train, exact, 1.0) < 1e-6
 

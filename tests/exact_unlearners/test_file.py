@@ -11,16 +11,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from lacunar.core import chain
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.exact_unlearners import _file
 from lacunar.exact_unlearners.certified_linear import CertifiedLinear
-from lacunar.unlearning.certificate import Release, verify
+from lacunar.training.recipe import Recipe
+from lacunar.unlearning.certificate import Release
 from tests.exact_unlearners.test_certified_linear import table, true_weights
 
 
 def fitted(density: float = 1.0, **settings) -> CertifiedLinear:
     train = table(density=density)
-    return CertifiedLinear(releases=3, **settings).fit(train, seed=-7).edit(delete=[1, 4], columns=[2])
+    return CertifiedLinear(releases=3, **settings).fit(train, Recipe(), seed=-7).edit(delete=[1, 4], columns=[2])
 
 
 @pytest.mark.parametrize("density", [1.0, 0.1], ids=["dense", "sparse"])
@@ -46,7 +48,7 @@ def test_the_budget_goes_on_where_it_was(tmp_path):
 
 
 def test_a_classifier_of_three_classes_without_bias(tmp_path):
-    model = CertifiedLinear(bias=False).fit(table(classes=3), seed=0)
+    model = CertifiedLinear(bias=False).fit(table(classes=3), Recipe(), seed=0)
     again = CertifiedLinear.load(model.save(tmp_path / "m"))
     assert torch.equal(again.predict(table().x), model.predict(table().x)) and again._state.width == 6
 
@@ -68,8 +70,9 @@ def rechained(entries: list[dict]) -> list[dict]:
     """Entries under hashes that fit again: what somebody would do who knows how the record is made."""
     record: list[Release] = []
     for entry in entries:
-        record.append(Release(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}).sealed(record))
-    verify(record)
+        plain = Release(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        record.append(chain.sealed(plain, record))
+    chain.verify(record)
     return [dataclasses.asdict(entry) for entry in record]
 
 
@@ -95,7 +98,7 @@ def cheaper(content):
         (lambda t, c: t.update(x=t["x"][:, 1:].contiguous()), True, "do not fit one another"),
         (lambda t, c: c.pop("beta"), True, "does not hold together"),
         (lambda t, c: c["settings"].update(l2=-1.0), True, "l2 must be"),
-        (lambda t, c: c.update(format="other"), True, "is not a saved certified model"),
+        (lambda t, c: c.update(format="other"), True, "is not a certified model that this version has saved"),
     ],
 )
 def test_tampering_is_found(change, sealed, sentence, tmp_path):
@@ -129,10 +132,10 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(BadInput, match="call fit first"):
         CertifiedLinear().save(tmp_path / "m")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(BadInput, match="is not a saved certified model"):
+    with pytest.raises(BadInput, match="is not a certified model that this version has saved"):
         CertifiedLinear.load(tmp_path / "other.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "text.safetensors", {"state": "{"})
-    with pytest.raises(BadInput, match="is not a saved certified model"):
+    with pytest.raises(BadInput, match="is not a certified model that this version has saved"):
         CertifiedLinear.load(tmp_path / "text.safetensors")
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"theta": 1}))
     with pytest.raises(BadInput, match="looks like a pickle"):

@@ -32,7 +32,8 @@ TABLE = {
     "pruners": "core data training curvature sparsity importance",
     "scenarios": "core data unlearning memorization",
     "exact_unlearners": "core catalog data training curvature unlearning",
-    "methods": "core data training curvature sparsity unlearning memorization language importance pruners",
+    "methods": "core data training curvature sparsity unlearning memorization language importance pruners "
+    "exact_unlearners",
     "evaluators": "core data training curvature sparsity unlearning memorization language auditing",
     "jobs": "core catalog machine data training curvature sparsity unlearning memorization language report auditing "
     "lab ledger cluster",

@@ -16,13 +16,14 @@ from safetensors import safe_open
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from lacunar.core import named
+from lacunar.core import chain, named
 from lacunar.core.errors import BadInput
 from lacunar.core.weights import load_tensors, save_tensors
 from lacunar.exact_unlearners._linear import Array, ConvexLoss, Labels, Rows
-from lacunar.unlearning.certificate import Budget, Release, verify
+from lacunar.unlearning.certificate import Budget, Release
 
-FORMAT = "lacunar-certified-linear-1"
+Normalize = tuple[tuple[float, ...], tuple[float, ...]]
+FORMAT = "lacunar-certified-linear-2"
 CLOSE = 1e-12
 SPARSE = ("data", "indices", "indptr")
 
@@ -38,6 +39,7 @@ class State:
         secret: seed of the noise, and digest of the data of the first fit.
         budget, record: what is left, and how it was spent.
         width: columns of the input, the constant one not counted.
+        normalize: how inputs are normalised, as in :class:`~lacunar.training.recipe.Recipe`; None for not at all.
     """
 
     objective: ConvexLoss
@@ -50,6 +52,7 @@ class State:
     budget: Budget
     record: tuple[Release, ...]
     width: int
+    normalize: Normalize | None
 
 
 def write(path: Path | str, settings: Mapping[str, Any], state: State) -> Path:
@@ -62,6 +65,7 @@ def write(path: Path | str, settings: Mapping[str, Any], state: State) -> Path:
         "beta": state.beta,
         "secret": list(state.secret),
         "width": state.width,
+        "normalize": state.normalize,
         "l2": of.l2,
         "record": [dataclasses.asdict(entry) for entry in state.record],
         "tensors": named.digest(tensors),
@@ -82,7 +86,7 @@ def read(path: Path | str) -> tuple[dict[str, Any], State]:
         raise BadInput(f"{str(path)!r} was changed after it was saved: its seal does not fit; use another copy")
     try:
         record = tuple(Release(**{k: _frozen(v) for k, v in entry.items()}) for entry in content["record"])
-        verify(record)
+        chain.verify(record)
         _check_spent(record)
         return content["settings"], _state(content, tensors, record)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -97,7 +101,7 @@ def _content(path: Path | str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise BadInput(f"{str(path)!r} is not a saved certified model")
+        raise BadInput(f"{str(path)!r} is not a certified model that this version has saved")
     return content
 
 
@@ -141,6 +145,7 @@ def _state(content: Mapping[str, Any], tensors: Mapping[str, Tensor], record: tu
         Budget(settings["epsilon"], settings["delta"], record[-1].spent),
         record,
         content["width"],
+        _frozen(content["normalize"]),
     )
 
 
@@ -153,4 +158,4 @@ def _rows(arrays: Mapping[str, Any], shape: tuple[int, int]) -> Rows:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value

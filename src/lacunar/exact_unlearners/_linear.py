@@ -94,22 +94,27 @@ class ConvexLoss:
 
 
 def newton(objective: ConvexLoss, theta: Array, goal: float, most: int) -> tuple[Array, float]:
-    """Newton steps until the gradient norm is ``goal``, at most ``most``; the weights and the norm reached."""
+    """Newton steps until the gradient norm is ``goal``, no step makes it smaller, or ``most`` are made.
+
+    Returns:
+        The weights, and the norm that was reached.
+    """
     theta = np.where(objective.free[:, None], theta, objective.start())
     gradient = objective.gradient(theta)
     reached = float(np.linalg.norm(gradient))
     for _ in range(most):
         if reached <= goal:
             break
-        step, size, before = objective.newton_step(theta, gradient), 1.0, reached
+        step, size = objective.newton_step(theta, gradient), 1.0
         while size >= SMALLEST_STEP:
             moved = theta - size * step
-            gradient = objective.gradient(moved)
-            reached = float(np.linalg.norm(gradient))
-            if reached < before:
+            there = objective.gradient(moved)
+            if (norm := float(np.linalg.norm(there))) < reached:
                 break
             size /= 2  # far from the minimum a whole step can overshoot
-        theta = moved
+        else:
+            break
+        theta, gradient, reached = moved, there, norm
     return theta, reached
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -10,24 +11,26 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lacunar.catalog import registry
+from lacunar.core.chain import sealed
 from lacunar.core.errors import BadInput, Diverged, NotApplicable, sample_of
 from lacunar.core.rng import numpy_generator
 from lacunar.data.batches import Inputs
 from lacunar.data.examples import Examples, Source
 from lacunar.data.ids import Ids, as_ids
 from lacunar.exact_unlearners import _file
-from lacunar.exact_unlearners._file import State
+from lacunar.exact_unlearners._file import Normalize, State
 from lacunar.exact_unlearners._linear import Array, ConvexLoss, Labels, Rows, check_rows, newton, rows_of
 from lacunar.training import forward
+from lacunar.training.recipe import Recipe
 from lacunar.unlearning.certificate import Budget, Release, noise_for, objective_factor, residual
 from lacunar.unlearning.exact import ExactUnlearner
 
 EXACT = 1e-10
 """Gradient norm per example to which a model is trained from the start."""
-TRAINING_STEPS, EDIT_STEPS = 100, 8
+TRAINING_STEPS, EDIT_STEPS = 100, 40
 SLACK = 2.0
 """How far rounding on another machine may take a residual above its tolerance."""
 
@@ -84,9 +87,17 @@ class CertifiedLinear(ExactUnlearner):
                 raise BadInput(f"{name} must be a finite number > 0, got {getattr(self, name)}")
         noise_for(self.epsilon, self.delta, releases=self.releases)
 
-    def fit(self, examples: Source, seed: int) -> Self:
-        """Train on ``examples``. The seed decides the noise: keep it as secret as the noiseless weights."""
-        x, y = self._rows(examples, self.classes)
+    def fit(self, examples: Source, recipe: Recipe, seed: int) -> Self:
+        """Train on ``examples``. The seed decides the noise: keep it as secret as the noiseless weights.
+
+        Of the recipe, the preparation of inputs counts; it must not augment, and its loss must be cross-entropy.
+        """
+        if recipe.loss != "cross_entropy" or recipe.augment != "none":
+            raise NotApplicable(
+                f"certified_linear minimises cross_entropy on the inputs as they are, and this recipe has loss="
+                f"{recipe.loss}, augment={recipe.augment}"
+            )
+        x, y = self._rows(examples, recipe.normalize, self.classes)
         classes = self.classes or max(int(y.max()) + 1, 2)
         shape = (x.shape[1], 1 if classes == 2 else classes)
         beta = self.tolerance * len(y)
@@ -102,7 +113,19 @@ class CertifiedLinear(ExactUnlearner):
         entry = Release("fit", (), (), (), reached, EXACT * len(y), sigma, 0.0, 0.0, budget.left)
         ids, secret, width = examples.ids.cpu().numpy(), (seed, examples.digest()), x.shape[1] - self.bias
         return self._with(
-            State(objective, theta, ids, classes, beta, sigma, secret, budget, (entry.sealed(()),), width)
+            State(
+                objective,
+                theta,
+                ids,
+                classes,
+                beta,
+                sigma,
+                secret,
+                budget,
+                (sealed(entry, ()),),
+                width,
+                recipe.normalize,
+            )
         )
 
     def delete(self, ids: Ids) -> Self:
@@ -123,7 +146,7 @@ class CertifiedLinear(ExactUnlearner):
         """
         before, deleted, dropped = self._fitted(), as_ids(delete), _positions(columns)
         gone, ids = _asked(before, deleted, corrected, dropped)
-        rows = self._rows(corrected, before.classes, before.width) if corrected else None
+        rows = self._rows(corrected, before.normalize, before.classes, before.width) if corrected else None
         objective = before.objective.edited(gone, rows) if gone.any() else before.objective
         if dropped:
             objective = objective.without_columns(list(dropped))
@@ -142,7 +165,7 @@ class CertifiedLinear(ExactUnlearner):
             done.budget.left,
         )
         after = dataclasses.replace(before, objective=objective, theta=done.theta, ids=ids, budget=done.budget)
-        return self._with(dataclasses.replace(after, record=(*before.record, entry.sealed(before.record))))
+        return self._with(dataclasses.replace(after, record=(*before.record, sealed(entry, before.record))))
 
     def release(self) -> Tensor:
         """The weights that may be published, ``[columns (+ 1 for the bias), logits]`` float64: the same at every call.
@@ -159,7 +182,7 @@ class CertifiedLinear(ExactUnlearner):
         return torch.from_numpy(theta.copy())
 
     def predict(self, x: Inputs) -> Tensor:
-        """Logits ``[n, classes]`` of the released weights; removed columns of ``x`` do not count.
+        """Logits ``[n, classes]`` of the released weights, for inputs as in the data; removed columns do not count.
 
         Raises:
             BadInput: no tensor, rows of another width than those trained on, NaN or infinity.
@@ -168,8 +191,19 @@ class CertifiedLinear(ExactUnlearner):
         if not isinstance(x, Tensor):
             raise BadInput(f"a linear model takes one tensor of inputs, not a {type(x).__name__}")
         check_rows(x, state.width)
-        weights = torch.where(torch.from_numpy(state.objective.free)[:, None], self.release(), 0.0).numpy()
-        return forward.two_sided(torch.from_numpy(np.asarray(rows_of(x, self.bias) @ weights)))
+        rows = rows_of(_prepared(x, state.normalize), self.bias)
+        return forward.two_sided(torch.from_numpy(np.asarray(rows @ self._used().numpy())))
+
+    def as_module(self) -> nn.Module:
+        """The released weights as a linear layer on flattened, prepared inputs, in float32; see ``predict``."""
+        state, weights = self._fitted(), forward.two_sided(self._used())
+        # On no device: nothing is drawn from the global generator.
+        linear = nn.Linear(state.width, weights.shape[1], bias=self.bias, device="meta").to_empty(device="cpu")
+        with torch.no_grad():
+            linear.weight.copy_(weights[: state.width].T)
+            if self.bias:
+                linear.bias.copy_(weights[-1])
+        return nn.Sequential(OrderedDict(flatten=nn.Flatten(), linear=linear)).eval()
 
     def save(self, path: Path | str) -> Path:
         """Write settings, data, weights and record to one file, atomically; it loads bit-equal.
@@ -223,22 +257,27 @@ class CertifiedLinear(ExactUnlearner):
             "rounding below 1e-10 per example",
         )
 
-    def _rows(self, examples: Source, classes: int | None, width: int | None = None) -> tuple[Rows, Labels]:
+    def _used(self) -> Tensor:
+        return torch.where(torch.from_numpy(self._fitted().objective.free)[:, None], self.release(), 0.0)
+
+    def _rows(
+        self, examples: Source, normalize: Normalize | None, classes: int | None, width: int | None = None
+    ) -> tuple[Rows, Labels]:
         x, y = examples.inputs_at(torch.arange(len(examples), device=examples.y.device)), examples.y.cpu()
         if not isinstance(x, Tensor) or y.ndim != 1 or y.is_floating_point() or len(y) == 0 or int(y.min()) < 0:
             raise NotApplicable("a certified linear model needs one tensor of inputs and classes 0, 1, ... as labels")
         if classes is not None and int(y.max()) >= classes:
             raise BadInput(f"labels run to {int(y.max())}, but the model has {classes} classes")
         check_rows(x, width)
-        return rows_of(x, self.bias), y.numpy()
+        return rows_of(_prepared(x, normalize), self.bias), y.numpy()
 
     def _solved(self, before: State, objective: ConvexLoss) -> _Solved:
         theta, reached = newton(objective, before.theta, before.beta, EDIT_STEPS)
         try:
             if not reached <= before.beta:
                 raise NotApplicable(
-                    f"the residual is {reached:.3g} after the Newton steps, above the tolerance {before.beta:.3g}: the "
-                    "edit is too large; retrain"
+                    f"Newton's method stalled at a residual of {reached:.3g}, above the tolerance {before.beta:.3g}; "
+                    "retrain, or fit with a larger tolerance"
                 )
             mu = self._mu(before, before.beta)
             budget = before.budget.charged(mu)
@@ -263,6 +302,12 @@ class CertifiedLinear(ExactUnlearner):
         made = dataclasses.replace(self)
         object.__setattr__(made, "_state", state)
         return made
+
+
+def _prepared(x: Tensor, normalize: Normalize | None) -> Tensor:
+    prepared = Recipe(normalize=normalize).prepare(x)
+    assert isinstance(prepared, Tensor)
+    return prepared
 
 
 class _Solved(NamedTuple):

@@ -11,12 +11,13 @@ from torch import nn
 
 from lacunar.catalog.import_strings import imported, is_import_string
 from lacunar.catalog.plugin import Plugin
-from lacunar.catalog.registry import filled, is_known, parse_line, parse_settings, plugin_class
+from lacunar.catalog.registry import filled, is_known, parse, parse_line, parse_settings, plugin_class
 from lacunar.core.errors import BadInput, LacunarError
 from lacunar.data.data_set import DataSource
 from lacunar.data.examples import Source
 from lacunar.training.architecture import Architecture
 from lacunar.training.recipe import Recipe
+from lacunar.unlearning.exact import trained_by
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.scenario import Scenario
 
@@ -60,13 +61,16 @@ def _built(text: str, build: Callable[[], Any]) -> nn.Module:
 def recipe(asked: str | Mapping[str, Any], build: Callable[[], nn.Module], normalize: Normalize | None) -> Recipe:
     """How the model was trained: settings over the defaults, or an import string of a Recipe.
 
-    A recipe without ``build`` gets the given one; settings without ``normalize`` get that of the data set.
+    A recipe without ``build`` gets the given one; settings without ``normalize`` get that of the data set. The setting
+    ``train`` names an exact unlearner that fits each model of the recipe.
 
     Raises:
         BadInput: an unknown setting, a value that it cannot hold, or an object that is not a Recipe.
     """
     if not isinstance(asked, str):
-        return filled(Recipe, "recipe", {"build": build, "normalize": normalize, **asked})
+        plain = {name: value for name, value in asked.items() if name != "train"}
+        made = filled(Recipe, "recipe", {"build": build, "normalize": normalize, **plain})
+        return made if "train" not in asked else trained_by(parse("exact_unlearners", str(asked["train"])), made)
     found = imported(asked)
     if not isinstance(found, Recipe):
         found = called(asked, found)

@@ -157,4 +157,5 @@ def _in_full(request: Request, recipe: Recipe) -> Request:
     if isinstance(request.recipe, str):
         return request
     settings = {key: value for key, value in recipe.settings().items() if key not in ("build", "train")}
-    return replace(request, recipe=settings)
+    fitted = {"train": request.recipe["train"]} if "train" in request.recipe else {}
+    return replace(request, recipe={**settings, **fitted})

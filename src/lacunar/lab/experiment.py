@@ -18,6 +18,7 @@ from lacunar.data.data_set import DataSource, Splits
 from lacunar.sparsity.pruner import Pruner
 from lacunar.training.architecture import Architecture
 from lacunar.training.recipe import Recipe
+from lacunar.unlearning.exact import trained_by
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.scenario import Scenario
 
@@ -28,7 +29,7 @@ CONTROLS = ("do_nothing", "retrain", "random_weights")
 DENSE = "dense"
 """How a file writes "no pruner"."""
 
-_GIVEN_ELSEWHERE = ("build", "train")
+_GIVEN_ELSEWHERE = ("build",)
 
 
 def _plugin(kind: str, given: Any) -> Any:
@@ -65,6 +66,7 @@ class Experiment(BaseModel):
         title, question: for the page that reports the result.
         dataset, model: one plug-in or a list of them.
         recipe: settings of :class:`~lacunar.training.recipe.Recipe`; ``normalize`` comes from the data unless given.
+            ``train`` names an exact unlearner that fits each model.
         pruners: originals and oracles are trained dense, and once more under the mask of each pruner; "dense" stands
             for no pruner.
         recipes: named variants of it, such as a short one: settings that replace those of ``recipe``, and ``rewind``.
@@ -161,7 +163,10 @@ class Experiment(BaseModel):
 
     def recipe_for(self, model: Architecture, splits: Splits) -> Recipe:
         """How ``model`` is trained on these data."""
-        return Recipe(build=model.shaped(splits.train), **{"normalize": splits.normalize, **self.recipe})
+        settings = {"normalize": splits.normalize, **self.recipe}
+        fitted = settings.pop("train", None)
+        made = Recipe(build=model.shaped(splits.train), **settings)
+        return made if fitted is None else trained_by(registry.parse("exact_unlearners", fitted), made)
 
 
 def file_of(path: Path | str) -> Path:
@@ -175,8 +180,10 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise unknown("setting of the recipe", name, known)
-    checked = {name: _checked(name, hints[name], value) for name, value in given.items()}
+    checked = {name: _checked(name, hints[name], value) for name, value in given.items() if name != "train"}
     Recipe(**checked)
+    if "train" in given:
+        checked["train"] = registry.parse("exact_unlearners", str(given["train"])).line()
     return checked
 
 

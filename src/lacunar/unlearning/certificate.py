@@ -1,4 +1,4 @@
-r"""What certified removal may promise: Gaussian noise, its composition, a budget, and a record that shows tampering.
+r"""What certified removal may promise: Gaussian noise, its composition, a budget, and what was released.
 
 A released vector is the true one plus :math:`N(0, \sigma^2 I)`. If unlearning and retraining give true vectors at most
 :math:`\Delta` apart, what an onlooker can tell about one release is that of telling N(0, 1) from N(μ, 1) with
@@ -9,10 +9,7 @@ Differential Privacy, 2019, arXiv:1905.02383).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
+from lacunar.core.chain import GENESIS
 from lacunar.core.errors import BadInput, NotApplicable
 
 ROUNDING = 1e-9
-GENESIS = "0" * 64
 
 
 def delta_of(epsilon: float, mu: float) -> float:
@@ -117,7 +114,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Release:
-    r"""One entry of the record of a certified model.
+    r"""One entry of the record of a certified model, see :mod:`lacunar.core.chain`.
 
     Attributes:
         what: "fit", "edit" or "retrain".
@@ -139,25 +136,3 @@ class Release:
     left: float
     previous: str = GENESIS
     digest: str = ""
-
-    def sealed(self, record: Sequence[Release]) -> Release:
-        """This entry as the next one of ``record``."""
-        linked = dataclasses.replace(self, previous=record[-1].digest if record else GENESIS)
-        return dataclasses.replace(linked, digest=linked._hash())
-
-    def _hash(self) -> str:
-        content = dataclasses.asdict(dataclasses.replace(self, digest=""))
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def verify(record: Sequence[Release]) -> None:
-    """Check that no entry was changed, removed from within or added out of order.
-
-    Raises:
-        BadInput: the first entry that does not fit.
-    """
-    before = GENESIS
-    for i, entry in enumerate(record):
-        if entry.previous != before or entry.digest != entry._hash():
-            raise BadInput(f"entry {i} of the record does not fit: it, or one before it, was changed")
-        before = entry.digest

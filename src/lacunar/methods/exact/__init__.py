@@ -1,0 +1,1 @@
+"""Trainings from which deletion is exact by construction."""
