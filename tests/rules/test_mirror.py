@@ -16,6 +16,7 @@ ELSEWHERE = ("rules", "contracts", "benchmarks", "docs")
 
 END_TO_END = {
     "cli/test_bad_input.py",
+    "unlearning/test_sketches.py",
     "cli/test_bring_your_own.py",
     "cli/test_exact.py",
     "cli/test_interruption.py",

@@ -36,6 +36,7 @@ NEEDS: dict[str, Need] = {
     "retain": Need("retained or corrected examples to train on", {"methods": "problem.edited"}),
     "retained": Need("examples that were retained as they are", {"evaluators": "trials.outcome.problem.retain"}),
     "examples": Need("examples that the model is to keep", {"importance": "basis.examples", "pruners": "examples"}),
+    "rng": Need("a source of randomness (rng=)", {"pruners": "rng"}),
     "forget": Need(
         "the examples to forget",
         {"methods": "problem.forget", "importance": "basis.forget", "evaluators": "trials.outcome.problem.forget"},

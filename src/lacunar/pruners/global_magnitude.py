@@ -32,8 +32,8 @@ class GlobalMagnitude(Pruner):
     def mask(
         self,
         model: nn.Module,
-        examples: Source | None,
-        rng: torch.Generator,
+        examples: Source | None = None,
+        rng: torch.Generator | None = None,
         counts: Counts | None = None,
         *,
         recipe: Recipe | None = None,

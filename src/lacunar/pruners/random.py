@@ -27,6 +27,7 @@ class Random(Pruner):
 
     paper: ClassVar[str] = "Ma et al., Sanity Checks for Lottery Tickets, NeurIPS 2021, arXiv:2107.00166"
     scores: ClassVar[str] = "initial"
+    needs: ClassVar[frozenset[str]] = frozenset({"rng"})
 
     sparsity: float = 0.95
     scope: str | tuple[str, ...] = "conv"
@@ -36,8 +37,8 @@ class Random(Pruner):
     def mask(
         self,
         model: nn.Module,
-        examples: Source | None,
-        rng: torch.Generator,
+        examples: Source | None = None,
+        rng: torch.Generator | None = None,
         counts: Counts | None = None,
         *,
         recipe: Recipe | None = None,

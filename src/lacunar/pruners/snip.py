@@ -37,7 +37,7 @@ class Snip(Pruner):
 
     paper: ClassVar[str] = "Lee et al., SNIP: Single-shot Network Pruning, ICLR 2019, arXiv:1810.02340"
     scores: ClassVar[str] = "initial"
-    needs: ClassVar[frozenset[str]] = frozenset({"examples"})
+    needs: ClassVar[frozenset[str]] = frozenset({"examples", "rng"})
 
     sparsity: float = 0.95
     per_class: int = 25
@@ -53,8 +53,8 @@ class Snip(Pruner):
     def mask(
         self,
         model: nn.Module,
-        examples: Source | None,
-        rng: torch.Generator,
+        examples: Source | None = None,
+        rng: torch.Generator | None = None,
         counts: Counts | None = None,
         *,
         recipe: Recipe | None = None,
@@ -62,6 +62,7 @@ class Snip(Pruner):
         retrain: Retraining | None = None,
     ) -> Mask:
         assert examples is not None
+        assert rng is not None
         scores = saliency(model, examples.take(self.draw(examples.y, rng)), recipe or Recipe())
         return Scope.of(self).select(model, scores, counts, within)
 

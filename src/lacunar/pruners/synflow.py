@@ -55,8 +55,8 @@ class Synflow(Pruner):
     def mask(
         self,
         model: nn.Module,
-        examples: Source | None,
-        rng: torch.Generator,
+        examples: Source | None = None,
+        rng: torch.Generator | None = None,
         counts: Counts | None = None,
         *,
         recipe: Recipe | None = None,

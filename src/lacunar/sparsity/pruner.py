@@ -46,8 +46,8 @@ class Pruner(Plugin):
     def mask(
         self,
         model: nn.Module,
-        examples: Source | None,
-        rng: torch.Generator,
+        examples: Source | None = None,
+        rng: torch.Generator | None = None,
         counts: Counts | None = None,
         *,
         recipe: Recipe | None = None,
@@ -59,7 +59,7 @@ class Pruner(Plugin):
         Args:
             model: what is to be pruned.
             examples: raw examples, for rules that look at data or at the shape of inputs.
-            rng: the only source of randomness.
+            rng: the only source of randomness, for rules that draw.
             counts: exactly how many weights in scope stay live, in all or per tensor, instead of ``sparsity``.
             recipe: how inputs are prepared and which loss counts, for rules that look at gradients.
             within: live weights of a model that is pruned already; none outside comes back.
