@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
 
 from lacunar.core.errors import BadInput
-from lacunar.core.files import atomic, read_json, write_json, write_text
+from lacunar.core.files import alone_in, atomic, file_digest, read_json, temporaries, write_json, write_text
 
 
 def left_in(folder):
@@ -67,3 +68,26 @@ def test_a_file_that_is_not_there_or_not_json_is_named(tmp_path):
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(BadInput, match=r"a.json' is not a JSON file \(.*\); is it truncated\?"):
             read_json(tmp_path / "a.json")
+
+
+def test_temporary_files_of_killed_writers_are_found_by_their_target(tmp_path):
+    for name in (".a[1].json.abcd1234.tmp", ".a1.json.abcd1234.tmp", ".a[1].json.abc.tmp", "a[1].json"):
+        (tmp_path / name).touch()
+    assert temporaries(tmp_path / "a[1].json") == [tmp_path / ".a[1].json.abcd1234.tmp"]
+    with atomic(tmp_path / "b.json") as temporary:
+        assert temporaries(tmp_path / "b.json") == [temporary]
+
+
+def test_one_process_at_a_time_works_in_a_folder_and_an_empty_one_goes(tmp_path):
+    place = tmp_path / "deep/run"
+    with alone_in(place), pytest.raises(BadInput, match=r"is at work in .*; wait until"), alone_in(place):
+        pytest.fail("it was entered twice")
+    assert not place.exists()
+    with alone_in(place):
+        (place / "result").touch()
+    assert [path.name for path in place.iterdir()] == ["result"]
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
