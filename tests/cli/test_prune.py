@@ -13,8 +13,6 @@ from lacunar.core.rng import generator_of
 from lacunar.core.weights import load_mask, load_model, load_tensors
 from lacunar.models.small_cnn import SmallCnn
 from lacunar.pruners.global_magnitude import GlobalMagnitude
-from lacunar.sparsity.channels.cut import SmallerBuild, cuts_of
-from lacunar.training.recipe import Recipe
 from tests.cli.conftest import call, tree
 
 TRAIN = {
@@ -110,18 +108,6 @@ def test_unlearning_keeps_the_mask_that_the_folder_holds(base):
     mask, weights = load_mask("r/mask.safetensors"), load_tensors("r/model.safetensors")
     assert named.digest(mask) == named.digest(load_mask("sparse/mask.safetensors"))
     assert all(bool((weights[n][~m] == 0).all()) for n, m in mask.items())
-
-
-def test_the_compacted_net_says_the_same(base):
-    assert call("prune", PRUNE).code == 0 and call("compact", COMPACT).code == 0
-    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    sparse = load_model("sparse/base.safetensors", net()).eval()
-    recipe = Recipe(SmallCnn((1, 8, 8), width=4, depth=2))
-    small = load_tensors("small/base.safetensors")
-    assert small["conv2.weight"].shape == (4, 2, 3, 3)
-    cuts = cuts_of(json.loads((base / "small/compact.json").read_text()))
-    smaller = load_model("small/base.safetensors", SmallerBuild(recipe.build, cuts)()).eval()
-    assert torch.allclose(smaller(x), sparse(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
