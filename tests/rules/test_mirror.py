@@ -27,15 +27,6 @@ END_TO_END = {
 }
 """Tests of many files at once, as a user meets them."""
 
-WAITING: set[str] = set()
-"""Source files that have no test file yet."""
-
-TO_BE_SPLIT: set[str] = set()
-"""Tests of several files that are to become tests of one each."""
-
-STILL_PRIVATE: set[str] = set()
-"""Tests that know a private name, which is to change."""
-
 PRIVATE = {
     str(path.relative_to(SOURCE).with_name(f"test{path.name}")): ".".join(
         ("lacunar", *path.relative_to(SOURCE).with_suffix("").parts)
@@ -85,27 +76,22 @@ def patched(call: ast.Call) -> Iterator[str]:
 
 
 def test_every_public_file_has_a_test_file():
-    missing = {s for s in PUBLIC if not (TESTS / mirrored(s)).is_file()}
-    assert sorted(missing - WAITING) == []
-
-
-def test_no_file_waits_that_has_a_test_file_or_is_gone():
-    assert sorted(s for s in WAITING if s not in PUBLIC or (TESTS / mirrored(s)).is_file()) == []
+    assert sorted(s for s in PUBLIC if not (TESTS / mirrored(s)).is_file()) == []
 
 
 def test_every_test_file_is_of_a_source_file():
     packages = {str(p.relative_to(SOURCE).with_name("test_init.py")) for p in SOURCE.rglob("__init__.py")}
     mirrors = {mirrored(s) for s in PUBLIC} | packages | PRIVATE.keys() | END_TO_END
     found = {below(p) for p in TEST_FILES if p.relative_to(TESTS).parts[0] not in ELSEWHERE}
-    assert sorted(found - mirrors - TO_BE_SPLIT) == []
-    assert sorted((END_TO_END | TO_BE_SPLIT) - found) == []
+    assert sorted(found - mirrors) == []
+    assert sorted(END_TO_END - found) == []
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=below)
 def test_no_private_name_is_imported_or_patched(path):
     own = PRIVATE.get(below(path), "no such file")
-    known = [n for n in private_names(ast.parse(path.read_text(encoding="utf-8"))) if is_private(n.replace(own, ""))]
-    assert bool(known) == (below(path) in STILL_PRIVATE), known
+    found = private_names(ast.parse(path.read_text(encoding="utf-8")))
+    assert [name for name in found if is_private(name.replace(own, ""))] == []
 
 
 @pytest.mark.parametrize(

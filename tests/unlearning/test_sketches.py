@@ -93,7 +93,10 @@ class Rum(Method):
     paper: ClassVar[str] = "Zhao et al., What makes unlearning hard, NeurIPS 2024, arXiv:2406.01257"
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "forget"})
 
-    methods: tuple[Method, ...] = (GradAscent(epochs=1, lr=1e-4, batch_size=8), FineTune(epochs=5, lr=0.3, batch_size=8))
+    methods: tuple[Method, ...] = (
+        GradAscent(epochs=1, lr=1e-4, batch_size=8),
+        FineTune(epochs=5, lr=0.3, batch_size=8),
+    )
 
     def unlearn(self, model, problem):
         losses = problem.recipe.losses(problem.recipe.predict(model, problem.forget), problem.forget.y.cpu())
