@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -17,6 +18,18 @@ def test_margin_of_a_part():
     one = (torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0]))
     trial = toy.trial(one, one, one)
     assert float(signals.margins(trial, "forget")) == pytest.approx(2 - math.log(2))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf"), float("inf")])
+def test_a_margin_of_logits_that_are_not_finite_is_refused(bad):
+    # Minus infinity of another class would leave the margin finite.
+    class Bad(nn.Module):
+        def forward(self, x):
+            return torch.cat([x[:, :2], torch.full((len(x), 1), bad)], 1)
+
+    one = (torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0]))
+    with pytest.raises(BadInput, match="logits on the forget examples hold NaN or infinity"):
+        signals.margins(toy.trial(one, one, one).seen_as(Bad()), "forget")
 
 
 class Largest(TorchDispatchMode):

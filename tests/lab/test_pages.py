@@ -57,7 +57,7 @@ def test_older_results_and_failures_are_mentioned(folder):
     append(folder / "results.jsonl", replace(RECORDS[0], protocol="old", key="old"))
     append(folder / "results.jsonl", made("close", 3, 0.0, status="failed", message="it broke"))
     text = write(folder)[0].read_text()
-    assert "1 older results of another recipe or other judges are left out." in text
+    assert "1 older results of another protocol (recipe, number of oracles) are left out." in text
     assert "close: seed 3: failed: it broke." in text
 
 

@@ -11,10 +11,9 @@ from lacunar.core.measurement import Measurement
 from lacunar.lab.cell import Cell, cases, cells, protocol
 from lacunar.lab.experiment import Experiment
 from lacunar.lab.judge import key_of
-from lacunar.lab.plan import Agenda, Judging, Plan, Training, edited, following, over_seeds, trainings
+from lacunar.lab.plan import Judging, Plan, Training, over_seeds, trainings
 from lacunar.lab.record import DONE, FAILED, Judgement, Record
 from lacunar.lab.results import Results
-from lacunar.methods.fine_tuning.fine_tune import FineTune
 from tests.lab.test_cell import TWO_SCENARIOS
 
 ACCURACY = registry.find("evaluators", "accuracy")
@@ -112,49 +111,6 @@ def test_an_edited_judge_is_asked_again(tiny_experiment, edit):
     known = Results(records, [judged([r], ACCURACY) for r in records])
     edit(type(ACCURACY))
     assert plan.tasks(known) == [Judging((cell,), ACCURACY) for cell in plan.cells]
-
-
-def test_edited_sources_are_counted(tiny_experiment, edit):
-    plan = plan_of(tiny_experiment())
-    known = Results([record(plan, cell) for cell in plan.cells[:12]])
-    assert edited(plan.cells, plan.protocol, known) == {}
-    edit(FineTune)
-    assert edited(plan.cells, plan.protocol, known) == {"fine_tune:epochs=1": 2}
-    assert edited(plan.cells, "of another recipe", known) == {}
-
-
-def test_judging_waits_for_all_cells_that_it_looks_at(tiny_experiment):
-    a, b = cells(Experiment.read(tiny_experiment()))[:2]
-    joint = Judging((a, b), JOINT)
-    agenda = Agenda([joint, a, b])
-    assert agenda.take(None, []) == a and agenda.take(None, []) == b
-    assert agenda.take(None, []) is None
-    done = [Record("k", "p", "d", "m", "dense", "s", "x", 0)]
-    assert agenda.finished(a, done) == [] and agenda.take(None, []) is None
-    assert agenda.finished(b, done) == [] and agenda.take(None, []) == joint
-    assert agenda.waiting == []
-
-
-def test_a_judge_looks_at_what_did_not_fail_and_is_not_asked_about_nothing(tiny_experiment):
-    a, b, c = cells(Experiment.read(tiny_experiment()))[:3]
-    agenda = Agenda([a, b, c, Judging((a, b), JOINT), Judging((c,), ACCURACY)])
-    for _ in range(3):
-        agenda.take(None, [])
-    failed = [Record("k", "p", "d", "m", "dense", "s", "x", 0, status=FAILED)]
-    assert agenda.finished(c, failed) == [Judging((c,), ACCURACY)]
-    assert agenda.finished(a, failed) == []
-    agenda.finished(b, [replace(failed[0], status=DONE)])
-    assert agenda.take(None, []) == Judging((b,), JOINT)
-
-
-def test_a_worker_stays_with_its_case_and_avoids_those_of_others(tiny_experiment):
-    a, b, c = cases(Experiment.read(tiny_experiment()))
-    waiting = [Cell(a, oracle=0), Cell(b, oracle=0), Cell(b, oracle=1), Cell(c, oracle=0)]
-    assert following(waiting, a, [b]) == waiting[0]
-    assert following(waiting, None, []) == waiting[1]
-    assert following(waiting, None, [b]) == waiting[0]
-    assert following(waiting[1:3], c, [b]) == waiting[1]
-    assert following([Training(c), *waiting], a, []) == Training(c)
 
 
 @pytest.mark.parametrize(("seeds", "said"), [((4,), "seed 4"), ((4, 7), "seeds 4, 7")])

@@ -20,11 +20,11 @@ def run(
     recipe: Annotated[str | None, Option(help="One of the named recipes of the file, such as a short one.")] = None,
     workers: Annotated[int | None, Option(min=1, help="Processes; else what the experiment says.")] = None,
     out: Annotated[str | None, Option(help="Folder of the results; else that of the experiment.")] = None,
-    retry: Annotated[bool, Option("--retry", help="Run failed cells again.")] = False,
+    retry: Annotated[bool, Option("--retry", help="Do again what has failed.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Run an experiment; cells that are finished are not repeated, so the same command goes on where it stopped."""
+    """Run an experiment; what is finished is not repeated, so the same command goes on where it stopped."""
     from lacunar.jobs.run import perform
 
     told = perform(

@@ -19,7 +19,7 @@ from lacunar.training.trainer import facts as facts_of_training
 from lacunar.unlearning.method import Method, Outcome
 from lacunar.unlearning.problem import Problem, copied
 
-_ROOMS = "core data training curvature sparsity unlearning memorization language importance pruners"
+_ROOMS = "core data training curvature sparsity unlearning memorization language importance pruners exact_unlearners"
 ROOMS = tuple(f"lacunar.{room}" for room in _ROOMS.split())
 """What a method may be made of, beside its own shelf: its outcome is made again when any of it that it uses changes."""
 

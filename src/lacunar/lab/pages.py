@@ -173,7 +173,7 @@ def _within(band: float | None) -> str:
 
 
 def _left_out(count: int) -> str:
-    return f"{count} older results of another recipe or other judges are left out." if count else ""
+    return f"{count} older results of another protocol (recipe, number of oracles) are left out." if count else ""
 
 
 def _asked(home: Path) -> dict[str, Any]:

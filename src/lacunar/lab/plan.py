@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lacunar.auditing.evaluator import Evaluator, PerTrial
 from lacunar.lab.cell import ORACLE, Case, Cell
 from lacunar.lab.judge import key_of
-from lacunar.lab.record import DONE, FAILED, Record
+from lacunar.lab.record import DONE, FAILED
 from lacunar.lab.results import Results, latest
 
 
@@ -114,69 +114,3 @@ def trainings(cases: Sequence[Case], oracles: int) -> list[Task]:
     first = [training for training in originals if training in shared.values()]
     retrained = [Training(case, j) for case in waiting for j in range(oracles)]
     return [*first, *retrained, *(t for t in originals if t not in first)]
-
-
-class Agenda:
-    """The tasks of a plan that nobody has begun: judging waits for the cells that it looks at.
-
-    Args:
-        todo: what there is to do, in order.
-    """
-
-    def __init__(self, todo: Sequence[Task]) -> None:
-        self.waiting = list(todo)
-        self._open = {task for task in todo if isinstance(task, Cell)}
-        self._broken: set[Cell] = set()
-
-    def take(self, last: Case | None, busy: Sequence[Case]) -> Task | None:
-        """The next task of a worker that has done one of ``last``; None when all that is left waits for others."""
-        ready = [task for task in self.waiting if not isinstance(task, Judging) or self._open.isdisjoint(task.cells)]
-        if not ready:
-            return None
-        task = following(ready, last, busy)
-        self.waiting.remove(task)
-        return self._sound(task) if isinstance(task, Judging) else task
-
-    def finished(self, task: Task, found: Sequence[Any]) -> list[Task]:
-        """A task has ended with these lines; the judgings that it leaves without anything to look at are dropped."""
-        if not isinstance(task, Cell):
-            return []
-        self._open.discard(task)
-        if any(isinstance(line, Record) and line.status == DONE for line in found):
-            return []
-        self._broken.add(task)
-        dropped = [t for t in self.waiting if isinstance(t, Judging) and self._broken.issuperset(t.cells)]
-        self.waiting = [t for t in self.waiting if t not in dropped]
-        return list(dropped)
-
-    def _sound(self, task: Judging) -> Judging:
-        return Judging(tuple(cell for cell in task.cells if cell not in self._broken), task.judge)
-
-
-def following(ready: Sequence[Task], last: Case | None, busy: Sequence[Case]) -> Task:
-    """The next of these tasks for a worker that has done one of ``last``: trainings first, then the others.
-
-    A worker stays with its case, whose models and logits it has at hand; when that is done it takes the case with the
-    most tasks left, and one that another worker is on only when there is no other.
-    """
-    if isinstance(ready[0], Training):
-        return ready[0]
-    own = [task for task in ready if task.case == last]
-    if own:
-        return own[0]
-    free = [task for task in ready if task.case not in busy] or list(ready)
-    left = {case: sum(task.case == case for task in free) for case in {task.case for task in free}}
-    return max(free, key=lambda task: left[task.case])
-
-
-def edited(cells: Sequence[Cell], protocol: str, known: Results) -> Mapping[str, int]:
-    """By the line of each plug-in whose source has changed since: how many of these cells were run with the old one."""
-    last = {record.names: record for record in known.records if record.protocol == protocol}
-    found: dict[str, int] = {}
-    for cell in cells:
-        record = last.get((*cell.case.lines().values(), cell.name, cell.case.seed, cell.oracle))
-        for part, code in cell.code().items():
-            plugin = cell.plugins()[part]
-            if record is not None and record.code.get(part, code) != code and plugin is not None:
-                found[plugin.line()] = found.get(plugin.line(), 0) + 1
-    return found

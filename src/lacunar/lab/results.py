@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,8 +43,11 @@ class Results:
 
     def judgement(self, key: str, records: Sequence[Record]) -> Judgement | None:
         """What was said under this key of the models that these records left, if anything was."""
-        weights = tuple(record.weights for record in records)
-        return next((j for j in reversed(self.judgements) if j.key == key and j.weights == weights), None)
+        return self._found.get((key, tuple(record.weights for record in records)))
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, tuple[str, ...]], Judgement]:
+        return {(j.key, j.weights): j for j in self.judgements}
 
     def joined(self) -> list[Record]:
         """The records, each with what judges said of the model that it left.

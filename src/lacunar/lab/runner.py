@@ -10,9 +10,11 @@ from pathlib import Path
 from lacunar.core.errors import LacunarError
 from lacunar.core.files import write_json
 from lacunar.core.store import Store
+from lacunar.lab.agenda import Agenda
 from lacunar.lab.cell import Case, cells
+from lacunar.lab.edited_sources import edited
 from lacunar.lab.experiment import Experiment, file_of
-from lacunar.lab.plan import Agenda, Plan, Task, edited
+from lacunar.lab.plan import Plan, Task
 from lacunar.lab.pool import Here, Pool, Processes
 from lacunar.lab.progress import Progress
 from lacunar.lab.record import Line
