@@ -41,3 +41,12 @@ def test_masks_combine():
     assert masks.both(a, b)["w"].tolist() == [True, False, False]
     assert masks.both(None, None) is None and masks.both(a, None)["w"] is a["w"]
     assert masks.density(a) == pytest.approx(2 / 3)
+
+
+def test_description_counts_per_tensor_and_in_all():
+    mask = {"a": torch.tensor([True, False, True]), "b": torch.tensor([[False]])}
+    assert masks.describe(mask) == [
+        {"weight": "a", "selected": 2, "of": 3, "share": 2 / 3},
+        {"weight": "b", "selected": 0, "of": 1, "share": 0.0},
+        {"weight": "all", "selected": 2, "of": 4, "share": 0.5},
+    ]

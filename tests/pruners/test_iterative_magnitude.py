@@ -33,7 +33,7 @@ def rounds_of(pruner: IterativeMagnitude, model) -> list[masks.Mask]:
 
 
 def test_density_after_k_rounds_is_a_power_to_one_weight():
-    model, scope = BatchNormNet(), Scope(scope="conv")
+    model, scope = BatchNormNet(), Scope("conv")
     masks = rounds_of(IterativeMagnitude(0.95), model)
     total = sum(scope.room(model).values())
     assert len(masks) == 14, "0.8^13 > 0.05 > 0.8^14"
@@ -48,7 +48,7 @@ def test_density_after_k_rounds_is_a_power_to_one_weight():
 def test_each_layer_reaches_its_own_target():
     model, pruner = BatchNormNet(), IterativeMagnitude(level="layer")
     target = {"first.weight": 50, "second.weight": 20}
-    rounds = pruner.rounds(Scope().room(model), target)
+    rounds = pruner.rounds(Scope("conv").room(model), target)
     assert rounds[0] == {"first.weight": 50, "second.weight": 324 - round(0.2 * 324)}
     assert rounds[-1] == target and rounds[-2]["second.weight"] > 20
 

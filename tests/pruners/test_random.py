@@ -8,7 +8,7 @@ from lacunar.core import masks
 from lacunar.core.rng import generator_of
 from lacunar.pruners.global_magnitude import GlobalMagnitude
 from lacunar.pruners.random import Random
-from lacunar.sparsity.scope import live_counts
+from lacunar.sparsity.amount import live_counts
 from tests.problems import BatchNormNet
 
 

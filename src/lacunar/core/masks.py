@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -76,3 +76,13 @@ def random_k(like: Mapping[str, Tensor], k: int, generator: torch.Generator) -> 
     """A mask of exactly ``k`` entries drawn uniformly without replacement."""
     draw = torch.randperm(named.count(like), generator=generator).to(next(iter(like.values())).device)
     return top_k(named.unflat(-draw.double(), like), k)
+
+
+def describe(mask: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """One row per weight tensor: ``{"weight", "selected", "of", "share"}``, and a last row for all of them."""
+    rows = [_row(name, {name: m}) for name, m in mask.items()]
+    return [*rows, _row("all", mask)]
+
+
+def _row(name: str, part: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"weight": name, "selected": count(part), "of": named.count(part), "share": density(part)}

@@ -1,1 +1,1 @@
-"""Scores that rank weights: one rule, one file. :mod:`lacunar.sparsity.selection` turns scores into masks."""
+"""Scores that rank weights: one rule, one file. :mod:`lacunar.sparsity.scope` turns scores into masks."""

@@ -24,9 +24,10 @@ from lacunar.jobs.run_folder import BASE, MASK, PRUNED
 from lacunar.jobs.told import Told, unlearning_of
 from lacunar.jobs.train import check_fit, scores
 from lacunar.jobs.words import Given, read
+from lacunar.sparsity.amount import live_counts
 from lacunar.sparsity.prune_and_train import Rewind, prune_trained, train_pruned
 from lacunar.sparsity.pruner import Pruner
-from lacunar.sparsity.scope import Scope, live_counts
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 from lacunar.training.watch import Watch
 

@@ -9,7 +9,7 @@ from shlex import join
 from typing import Any
 
 from lacunar.catalog.registry import filled, parse
-from lacunar.core import named
+from lacunar.core import masks, named
 from lacunar.core.errors import BadInput
 from lacunar.core.files import read_json, temporaries, write_json
 from lacunar.core.masks import Mask
@@ -20,13 +20,39 @@ from lacunar.jobs.request import Request
 from lacunar.jobs.run_folder import spare
 from lacunar.jobs.told import Told
 from lacunar.jobs.words import Given, needed, read
+from lacunar.sparsity.amount import Count, Share
+from lacunar.sparsity.scope import Scope
 from lacunar.sparsity.score import Score
-from lacunar.sparsity.selection import Selection, describe
 from lacunar.unlearning.problem import Problem
 
 FORMAT = "lacunar-selection-1"
 _MADE = ("notes", "mask_sha256")
 """What a record says of the result; all else in it says what was asked."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Which ranks are taken, as ``--pick`` names it; see :class:`~lacunar.sparsity.scope.Scope`.
+
+    Attributes:
+        share: of the candidates, in (0, 1].
+        count: exactly so many weights instead of a share.
+    """
+
+    share: float = 0.05
+    count: int | None = None
+    order: str = "largest"
+    level: str = "global"
+    norms: bool = True
+    biases: bool = True
+    last_layers: int | None = None
+    layers: tuple[str, ...] = ()
+
+    def scope(self) -> Scope:
+        """The weights that these settings choose."""
+        kinds = {name: getattr(self, name) for name in ("norms", "biases", "last_layers", "layers")}
+        amount = Share(self.share) if self.count is None else Count(self.count)
+        return Scope("all", amount, self.level, self.order, **kinds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +62,21 @@ class Selecting:
     Attributes:
         asked, given: the request as it was typed, and what it names.
         problem: whose model the weights belong to.
-        score, selection: what ranks them, and which ranks are taken.
+        score, pick: what ranks them, and which ranks are taken.
     """
 
     asked: Request
     given: Given
     problem: Problem
     score: Score
-    selection: Selection
+    pick: Pick
 
     def record(self) -> dict[str, Any]:
         """What was asked, as JSON values."""
         return {
             "format": FORMAT,
             "score": self.score.spec(),
-            "selection": asdict(self.selection) | {"layers": list(self.selection.layers)},
+            "selection": asdict(self.pick) | {"layers": list(self.pick.layers)},
             "seed": self.problem.seed,
             "seen": self.given.seen,
         }
@@ -59,7 +85,7 @@ class Selecting:
         """The selected weights; notes of the score go to the problem's log."""
         scores = self.problem.scores(self.score)
         rng = generator_of(self.problem.seed, "select")
-        return self.selection.mask(self.problem.model, scores, rng, self.problem.mask)
+        return self.pick.scope().chosen(self.problem.model, scores, rng, self.problem.mask)
 
     def save(self, path: Path, mask: Mask) -> None:
         """Write what the mask is and how it was made beside it as JSON, and then the mask."""
@@ -74,17 +100,18 @@ class Selecting:
         return describing(path, f"next: {join(['lacunar', 'unlearn', *self.asked.options(), *what])}")
 
 
-def check(request: Request, score: str, selection: Mapping[str, Any]) -> Selecting:
+def check(request: Request, score: str, pick: Mapping[str, Any]) -> Selecting:
     """Check a request to choose weights.
 
     Raises:
         BadInput: anything that can be known to be wrong.
     """
-    rule, ranks = parse("importance", score), filled(Selection, "pick", selection)
+    rule, ranks = parse("importance", score), filled(Pick, "pick", pick)
+    scope = ranks.scope()
     needed(request.weights, "--weights")
     given = read(request.insisting("seed"))
     problem = problem_of(given)
-    ranks.candidates(problem.model, problem.mask)
+    scope.candidates(problem.model, problem.mask)
     return Selecting(request, given, problem, rule, ranks)
 
 
@@ -165,8 +192,8 @@ def describing(path: Path, hint: str = "") -> Told:
         BadInput: as :func:`read_mask`.
     """
     mask, record = read_mask(path)
-    *tensors, everything = describe(mask)
-    lines = [f"{row['weight']}: {row['selected']} of {row['of']} ({row['share']:.2%})" for row in describe(mask)]
+    *tensors, everything = masks.describe(mask)
+    lines = [f"{row['weight']}: {row['selected']} of {row['of']} ({row['share']:.2%})" for row in masks.describe(mask)]
     if record:
         lines.append(f"score: {record['score']['name']} {record['score']['settings']}")
     lines += [f"note: {note}" for note in record.get("notes", [])]

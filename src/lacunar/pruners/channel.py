@@ -15,9 +15,10 @@ from lacunar.core.errors import NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.data.batches import Inputs
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts, checked
 from lacunar.sparsity.channels import Channels, channels_of
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope, checked
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 
@@ -34,7 +35,7 @@ class Channel(Pruner):
         level: "layer" or "global".
         residual: channels that several layers make together along a residual path are left alone ("exclude") or pruned
             jointly in all of them ("tie").
-        others: as in ``Scope``; ``counts`` are numbers of channels, by the name of the first weight that makes them.
+        others: as in ``Pruner``; ``counts`` are numbers of channels, by the name of the first weight that makes them.
     """
 
     paper: ClassVar[str] = "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv:1608.08710"
@@ -63,8 +64,9 @@ class Channel(Pruner):
         live = {c.name: live_channels(c, mask) for c in groups}
         room = {name: int(channels.sum()) for name, channels in live.items()}
         kept = checked(self._wanted(groups) if counts is None else counts, room, {})
-        ranked = {c.name: strength(c, weights).masked_fill(~live[c.name], -torch.inf) for c in groups}
-        chosen = Scope.of(self).pick(ranked, kept)
+        scope = Scope.of(self)
+        chosen = scope.pick({c.name: strength(c, weights) for c in groups}, kept, live)
+        scope.check_cut(chosen)
         for channels in groups:
             for part in channels.makers:
                 mask[part.name] = mask[part.name] & part.where(chosen[channels.name], weights[part.name])

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from lacunar.core import named
 from lacunar.core.masks import Mask
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class GlobalMagnitude(Pruner):
-    r"""Keep the weights of largest :math:`|w|` in a trained net, in one shot (OMP); fields as in ``Scope``."""
+    r"""Keep the weights of largest :math:`|w|` in a trained net, in one shot (OMP); fields as in ``Pruner``."""
 
     paper: ClassVar[str] = "Ma et al., Sanity Checks for Lottery Tickets, NeurIPS 2021, arXiv:2107.00166"
     scores: ClassVar[str] = "trained"
@@ -40,4 +41,4 @@ class GlobalMagnitude(Pruner):
         within: Mapping[str, Tensor] | None = None,
         retrain: Retraining | None = None,
     ) -> Mask:
-        return Scope.of(self).select(model, named.apply(torch.abs, named.weights(model)), counts, within)
+        return Scope.of(self).live(model, named.apply(torch.abs, named.weights(model)), counts, within)

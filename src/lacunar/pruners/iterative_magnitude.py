@@ -14,8 +14,9 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 
@@ -28,7 +29,7 @@ class IterativeMagnitude(Pruner):
 
     Attributes:
         share: pruned in each round, of the weights that are left, in (0, 1).
-        others: as in ``Scope``.
+        others: as in ``Pruner``.
     """
 
     paper: ClassVar[str] = "Frankle and Carbin, The Lottery Ticket Hypothesis, ICLR 2019, arXiv:1803.03635"
@@ -64,11 +65,11 @@ class IterativeMagnitude(Pruner):
                 f"iterative_magnitude trains between its {len(rounds)} rounds: use train_pruned or prune_first, which "
                 "know how, or global_magnitude for one shot"
             )
-        live = scope.select(model, _magnitude(model), rounds[0], within)
+        live = scope.live(model, _magnitude(model), rounds[0], within)
         for kept in rounds[1:]:
             assert retrain is not None
             model = retrain(model, live)
-            live = scope.select(model, _magnitude(model), kept, live)
+            live = scope.live(model, _magnitude(model), kept, live)
         return live
 
     def rounds(self, room: dict[str, int], target: int | dict[str, int]) -> list[int] | list[dict[str, int]]:

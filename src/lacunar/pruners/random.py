@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from lacunar.core import named
 from lacunar.core.masks import Mask
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Random(Pruner):
-    """Keep weights drawn uniformly without replacement; fields as in ``Scope``.
+    """Keep weights drawn uniformly without replacement; fields as in ``Pruner``.
 
     With ``counts=live_counts(mask)`` each tensor keeps as many as under ``mask``, which shows what the choice of
     weights adds to the choice of layer sizes.
@@ -48,4 +49,4 @@ class Random(Pruner):
         def draw(weight: Tensor) -> Tensor:
             return torch.rand(weight.shape, generator=rng, dtype=torch.float64).to(weight.device)
 
-        return Scope.of(self).select(model, named.apply(draw, named.weights(model)), counts, within)
+        return Scope.of(self).live(model, named.apply(draw, named.weights(model)), counts, within)

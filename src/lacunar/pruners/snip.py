@@ -16,8 +16,9 @@ from lacunar.core.masks import Mask
 from lacunar.core.named import Named
 from lacunar.data.batches import Batch
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 
@@ -30,7 +31,7 @@ class Snip(Pruner):
 
     Attributes:
         per_class: examples drawn from each class, or all of a smaller one.
-        others: as in ``Scope``.
+        others: as in ``Pruner``.
 
     Departures from public code: that of Jia et al. scores the gradient alone, without the weight.
     """
@@ -64,7 +65,7 @@ class Snip(Pruner):
         assert examples is not None
         assert rng is not None
         scores = saliency(model, examples.take(self.draw(examples.y, rng)), recipe or Recipe())
-        return Scope.of(self).select(model, scores, counts, within)
+        return Scope.of(self).live(model, scores, counts, within)
 
     def draw(self, y: Tensor, rng: torch.Generator) -> Tensor:
         """Positions of ``per_class`` random examples of each class; labels that are no classes count as one class."""

@@ -15,8 +15,9 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner, Retraining
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.scope import Scope
 from lacunar.training import forward
 from lacunar.training.recipe import Recipe
 
@@ -32,7 +33,7 @@ class Synflow(Pruner):
 
     Attributes:
         rounds: n.
-        others: as in ``Scope``.
+        others: as in ``Pruner``.
 
     Departures from the paper: float64 throughout, since products over many layers leave the range of float32.
     """
@@ -68,7 +69,7 @@ class Synflow(Pruner):
         room, target = scope.room(model, within), scope.resolve(model, counts, within)
         live = masks.full(named.parameters(model), True) if within is None else dict(within)
         for t in range(1, self.rounds + 1):
-            live = scope.select(net, flow(net, ones), _shrunk(room, target, t / self.rounds), live)
+            live = scope.live(net, flow(net, ones), _shrunk(room, target, t / self.rounds), live)
             named.write(net, masks.keep(named.weights(net), live))
         return live
 

@@ -13,8 +13,8 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.rng import generator_of
 from lacunar.data.examples import Source
+from lacunar.sparsity.amount import Counts
 from lacunar.sparsity.pruner import Pruner
-from lacunar.sparsity.scope import Counts
 from lacunar.training import forward
 from lacunar.training.callbacks import Callback
 from lacunar.training.keep import Keep, after

@@ -13,7 +13,8 @@ from lacunar.catalog.plugin import Plugin
 from lacunar.core.masks import Mask
 from lacunar.data.batches import Inputs
 from lacunar.data.examples import Source
-from lacunar.sparsity.scope import Counts, Scope
+from lacunar.sparsity.amount import Counts
+from lacunar.sparsity.scope import Scope
 from lacunar.training.recipe import Recipe
 
 Retraining: TypeAlias = Callable[[nn.Module, Mask], nn.Module]
@@ -23,7 +24,11 @@ Retraining: TypeAlias = Callable[[nn.Module, Mask], nn.Module]
 class Pruner(Plugin):
     """A rule for a mask. Implementations are frozen dataclasses, one file each in ``pruners/``.
 
-    Every pruner has the fields of :class:`~lacunar.sparsity.scope.Scope`.
+    Every pruner holds a :class:`~lacunar.sparsity.scope.Scope`, in four of its fields:
+
+    Attributes:
+        sparsity: share of the weights in scope to prune, in [0, 1). Of d weights round(sparsity * d) go.
+        scope, level, allow_empty: ``weights``, ``level`` and ``allow_empty`` of the scope.
 
     Class attributes:
         paper: where it comes from.
@@ -66,7 +71,7 @@ class Pruner(Plugin):
             retrain: trains a pruned model again, for rules that work in rounds.
 
         Raises:
-            BadInput: counts that cannot be kept; see :meth:`Scope.select`.
+            BadInput: counts that cannot be kept; see :meth:`Scope.live`.
             NotApplicable: nothing in scope, or something is missing that the rule looks at.
         """
 

@@ -1,12 +1,12 @@
-"""Which weights a pruner may take, how many of them live on, and the mask that follows from scores."""
+"""Which weights are meant, and how many of them are chosen: to live on, to move, or to come back."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,91 +14,138 @@ from torch import Tensor, nn
 from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable, sample_of, unknown
 from lacunar.core.masks import Mask
-
-Counts: TypeAlias = int | Mapping[str, int]
-"""How many weights stay live: in all, or per weight tensor by name."""
+from lacunar.sparsity.amount import Amount, Count, Counts, Rest, Share, checked, live_counts, total
 
 LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
     "conv": (nn.modules.conv._ConvNd,),
     "conv+linear": (nn.modules.conv._ConvNd, nn.Linear),
 }
+ORDERS = ("largest", "smallest", "random")
+LEVELS = ("global", "layer")
+
+ALL = Share(1.0)
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.LocalResponseNorm,
+    nn.RMSNorm,
+)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a pruner works and how far it goes; every pruner has these fields.
+    """The weights that are meant, and how many of them are chosen by the rank of their scores.
+
+    Ties go to the lowest flat index, so the size is exact and the mask is the same everywhere.
 
     Attributes:
-        sparsity: share of the weights in scope to prune, in [0, 1). Of d weights round(sparsity * d) go.
-        scope: "conv" is the weights of convolutions, so that linear layers, BatchNorm and biases stay dense, as
-            published; "conv+linear" adds linear layers; or patterns of weight names, e.g. ("stage3*", "head.weight").
-        level: "global" ranks all weights in scope together, "layer" each tensor by itself.
-        allow_empty: only warn when a tensor loses all its weights.
+        weights: "all"; "conv" is the weights of convolutions, so that linear layers, BatchNorm and biases are left
+            alone; "conv+linear" adds linear layers; or patterns of weight names, e.g. ("stage3*", "head.weight").
+        amount: how many of them are chosen.
+        level: "global" ranks all of them together, "layer" each tensor by itself.
+        order: the "largest" scores are chosen, the "smallest", or a "random" subset (scores are ignored).
+        norms, biases: whether weights of normalisation layers, and biases, are meant.
+        last_layers: only the last so many layers that hold weights, in the order of ``named_parameters``.
+        layers: only layers whose name matches one of these patterns ("block3.*"); all by default.
+        allow_empty: only warn when a tensor keeps no live weight.
 
     Raises:
-        BadInput: a sparsity that is not in [0, 1), a pattern without a match, an unknown name.
+        BadInput: an unknown word, a count for each layer, or fewer than one of the last layers.
     """
 
-    sparsity: float = 0.95
-    scope: str | tuple[str, ...] = "conv"
+    weights: str | tuple[str, ...] = "all"
+    amount: Amount = ALL
     level: str = "global"
+    order: str = "largest"
+    norms: bool = True
+    biases: bool = True
+    last_layers: int | None = None
+    layers: tuple[str, ...] = ()
     allow_empty: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
-            raise BadInput(f"sparsity is the share of weights to prune, in [0, 1), got {self.sparsity}")
-        if self.level not in ("global", "layer"):
-            raise unknown("level", self.level, ("global", "layer"))
-        if isinstance(self.scope, str) and self.scope not in LAYERS:
-            raise unknown("scope (patterns are given as a list)", self.scope, LAYERS)
+        for name, choices in (("order", ORDERS), ("level", LEVELS)):
+            if getattr(self, name) not in choices:
+                raise unknown(name, getattr(self, name), choices)
+        if isinstance(self.weights, str) and self.weights not in ("all", *LAYERS):
+            raise unknown("scope (patterns are given as a list)", self.weights, ("all", *LAYERS))
+        if isinstance(self.amount, Count) and self.level != "global":
+            raise BadInput(f"count goes with level='global', got {self.amount} and {self.level!r}")
+        if self.last_layers is not None and self.last_layers < 1:
+            raise BadInput(f"last_layers must be at least 1, got {self.last_layers}")
 
     @classmethod
     def of(cls, pruner: Any) -> Self:
-        """The fields of a pruner that are also fields here."""
-        return cls(**{f.name: getattr(pruner, f.name) for f in fields(cls)})
+        """The scope that a pruner holds in its fields ``scope``, ``sparsity``, ``level`` and ``allow_empty``."""
+        return cls(pruner.scope, Rest(pruner.sparsity), pruner.level, allow_empty=pruner.allow_empty)
 
     def names(self, model: nn.Module) -> list[str]:
-        """The names of the weights in scope, in the order of ``named_parameters()``.
+        """The names of the weight tensors that are meant, in the order of ``named_parameters()``.
 
         Raises:
             NotApplicable: the model has no layer of the kind asked for; what could be pruned is listed.
+            BadInput: a pattern without a match, or nothing is left; the layers of the model are listed.
         """
-        live = named.parameters(model)
-        if not isinstance(self.scope, str):
-            for pattern in self.scope:
-                if not any(fnmatchcase(name, pattern) for name in live):
-                    raise BadInput(f"no weight is named like {pattern!r}; the model has {sample_of(live, 30)}")
-            return [name for name in live if any(fnmatchcase(name, pattern) for pattern in self.scope)]
-        if found := _weights_of(model, LAYERS[self.scope]):
+        holders = list(dict.fromkeys(_layer(name) for name in named.parameters(model)))
+        last = set(holders if self.last_layers is None else holders[-self.last_layers :])
+        normal = {name for name, module in model.named_modules() if isinstance(module, _NORMS)}
+
+        def wanted(name: str) -> bool:
+            layer = _layer(name)
+            matches = not self.layers or any(fnmatchcase(layer, pattern) for pattern in self.layers)
+            kept = (self.norms or layer not in normal) and (self.biases or not _is_bias(name))
+            return layer in last and matches and kept
+
+        if found := [name for name in self._of_kind(model) if wanted(name)]:
             return found
-        prunable = _weights_of(model, LAYERS["conv+linear"]) or [n for n, p in live.items() if p.ndim > 1]
+        raise _nothing(holders)
+
+    def _of_kind(self, model: nn.Module) -> list[str]:
+        names = list(named.parameters(model))
+        if self.weights == "all":
+            return names
+        if not isinstance(self.weights, str):
+            for pattern in self.weights:
+                if not any(fnmatchcase(name, pattern) for name in names):
+                    raise BadInput(f"no weight is named like {pattern!r}; the model has {sample_of(names, 30)}")
+            return [name for name in names if any(fnmatchcase(name, pattern) for pattern in self.weights)]
+        if found := _weights_of(model, LAYERS[self.weights]):
+            return found
+        matrices = [name for name, p in named.parameters(model).items() if p.ndim > 1]
+        prunable = _weights_of(model, LAYERS["conv+linear"]) or matrices
         raise NotApplicable(
-            f"scope={self.scope!r} matches no weight of this model; prunable are {sample_of(prunable, 30)}: "
+            f"scope={self.weights!r} matches no weight of this model; prunable are {sample_of(prunable, 30)}: "
             'give scope="conv+linear" or a list of names'
         )
 
-    def counts(self, model: nn.Module) -> Counts:
-        """How many weights of a dense model stay live, as ``level`` counts them."""
-        sizes = {name: named.parameters(model)[name].numel() for name in self.names(model)}
-        if self.level == "layer":
-            return {name: size - round(self.sparsity * size) for name, size in sizes.items()}
-        total = sum(sizes.values())
-        return total - round(self.sparsity * total)
-
-    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor]) -> Counts:
-        """How many weights in scope a given mask keeps, as ``level`` counts them."""
-        kept = {name: int(mask[name].sum()) for name in self.names(model)}
-        return kept if self.level == "layer" else sum(kept.values())
+    def inside(self, model: nn.Module, within: Mapping[str, Tensor] | None = None) -> Mask:
+        """The weights that are meant, of those in ``within``: a mask that has only the tensors in scope."""
+        weights = named.parameters(model)
+        whole = masks.full({name: weights[name].detach() for name in self.names(model)}, True)
+        return whole if within is None else {n: within[n].to(t.device, copy=True) for n, t in whole.items()}
 
     def room(self, model: nn.Module, within: Mapping[str, Tensor] | None = None) -> dict[str, int]:
-        """How many weights of each tensor in scope could stay live: all, or those inside ``within``."""
-        live = named.parameters(model)
-        return {n: live[n].numel() if within is None else int(within[n].sum()) for n in self.names(model)}
+        """How many weights of each tensor could be chosen: all, or those inside ``within``."""
+        return live_counts(self.inside(model, within))
+
+    def counts(self, model: nn.Module, within: Mapping[str, Tensor] | None = None) -> Counts:
+        """How many weights are chosen, as ``level`` counts them: of a dense model, or of those inside ``within``."""
+        room = self.room(model, within)
+        if self.level == "layer":
+            return {name: self.amount.of(size) for name, size in room.items()}
+        return self.amount.of(sum(room.values()))
+
+    def counts_of(self, model: nn.Module, mask: Mapping[str, Tensor]) -> Counts:
+        """How many weights in scope a given mask has, as ``level`` counts them."""
+        kept = live_counts({name: mask[name] for name in self.names(model)})
+        return kept if self.level == "layer" else sum(kept.values())
 
     def resolve(
         self, model: nn.Module, counts: Counts | None = None, within: Mapping[str, Tensor] | None = None
     ) -> int | dict[str, int]:
-        """``counts`` checked against this model; None stands for what ``sparsity`` says.
+        """``counts`` checked against this model; None stands for what ``amount`` says of the dense one.
 
         Counts of tensors out of scope are taken when they say that the tensor stays dense, so that
         :func:`live_counts` of a whole mask serves.
@@ -110,73 +157,116 @@ class Scope:
         dense = {name: p.numel() for name, p in named.parameters(model).items() if name not in room}
         return checked(self.counts(model) if counts is None else counts, room, dense)
 
-    def select(
+    def live(
         self,
         model: nn.Module,
         scores: Mapping[str, Tensor],
         counts: Counts | None = None,
         within: Mapping[str, Tensor] | None = None,
     ) -> Mask:
-        """The mask of the highest scores: exactly ``counts`` weights, ties to the lowest flat index.
+        """The live weights after pruning: those chosen in scope, exactly ``counts``, and all that was live outside.
 
         Args:
             scores: one per weight in scope; others are ignored.
-            counts: what stays live in scope, in all or per tensor; by default what ``sparsity`` says.
+            counts: what stays live in scope, in all or per tensor; by default what ``amount`` says.
             within: live weights of a model that is pruned already; none outside comes back.
 
         Raises:
             BadInput: NaN scores, counts that cannot be kept, or (``allow_empty=False``) a tensor left without weights.
         """
         kept = self.resolve(model, counts, within)
-        ranked = {name: scores[name] for name in self.names(model)}
-        if within is not None:
-            ranked = {name: s.masked_fill(~within[name], -torch.inf) for name, s in ranked.items()}
-        chosen = self.pick(ranked, kept)
+        picked = self.pick(scores, kept, self.inside(model, within))
+        self.check_cut(picked)
         outside = masks.full(named.parameters(model), True) if within is None else within
-        return {name: chosen.get(name, part) for name, part in outside.items()}
+        return {name: picked.get(name, part) for name, part in outside.items()}
 
-    def pick(self, ranked: Mapping[str, Tensor], kept: Counts) -> Mask:
-        """The ``kept`` highest of these scores, over all tensors or in each; warns of a tensor that keeps none."""
-        if isinstance(kept, int):
-            chosen = masks.top_k(ranked, kept)
+    def chosen(
+        self,
+        model: nn.Module,
+        scores: Mapping[str, Tensor],
+        rng: torch.Generator,
+        within: Mapping[str, Tensor] | None = None,
+    ) -> Mask:
+        """The chosen weights alone: what may move, or, within the pruned ones, what comes back.
+
+        Raises:
+            BadInput: less than one weight in all, more than there are, NaN scores, or scores of another model.
+        """
+        inside = self.candidates(model, within)
+        named.same_keys(inside, {name: scores[name] for name in inside if name in scores})
+        picked = self.pick(scores, self._some(model, within), inside, rng)
+        return {name: picked.get(name, none) for name, none in masks.full(named.parameters(model), False).items()}
+
+    def candidates(self, model: nn.Module, within: Mapping[str, Tensor] | None = None) -> Mask:
+        """The mask of :meth:`inside`, of one weight or more.
+
+        Raises:
+            BadInput: nothing is left; the layers of the model are listed.
+        """
+        inside = self.inside(model, within)
+        if masks.count(inside) == 0:
+            raise _nothing(dict.fromkeys(_layer(name) for name in named.parameters(model)))
+        return inside
+
+    def _some(self, model: nn.Module, within: Mapping[str, Tensor] | None) -> Counts:
+        counts, room = self.counts(model, within), self.room(model, within)
+        size, there = total(counts), sum(room.values())
+        if size == 0 and self.level == "layer":
+            largest = max(room.values())
+            raise BadInput(f"{self.amount} is not one weight in any layer; the largest has {largest} candidates")
+        if not 1 <= size <= there:
+            raise BadInput(f"{self.amount} of {there} candidate weights is {size}; ask for 1 to {there}")
+        return counts
+
+    def pick(
+        self,
+        scores: Mapping[str, Tensor],
+        counts: Counts,
+        inside: Mapping[str, Tensor],
+        rng: torch.Generator | None = None,
+    ) -> Mask:
+        """``counts`` of the entries in ``inside``, over all its tensors or in each, by ``order`` of their scores."""
+        if isinstance(counts, int):
+            return self._ranked(scores, inside, counts, rng)
+        found: Mask = {}
+        for name, part in inside.items():
+            found |= self._ranked(scores, {name: part}, counts[name], rng)
+        return found
+
+    def _ranked(
+        self, scores: Mapping[str, Tensor], inside: Mapping[str, Tensor], size: int, rng: torch.Generator | None
+    ) -> Mask:
+        # A mask or scores read from a file have the same keys in another order.
+        values = {name: scores[name][part] for name, part in inside.items()}
+        if self.order == "random":
+            assert rng is not None
+            picked = masks.random_k(values, size, rng)
         else:
-            chosen = {name: masks.top_k({name: s}, kept[name])[name] for name, s in ranked.items()}
-        if empty := [name for name, live in chosen.items() if not bool(live.any())]:
+            picked = masks.top_k(values if self.order == "largest" else named.scale(values, -1.0), size)
+        return {n: torch.zeros_like(part).masked_scatter(part, picked[n]) for n, part in inside.items()}
+
+    def check_cut(self, live: Mapping[str, Tensor]) -> None:
+        """Warn of tensors without a live weight, or refuse them by ``allow_empty``."""
+        if empty := [name for name, part in live.items() if not bool(part.any())]:
             text = f"nothing of {sample_of(empty)} is left: the net is cut there"
             if not self.allow_empty:
                 raise BadInput(f'{text}; lower sparsity, or prune per layer (level="layer")')
-            warnings.warn(text, stacklevel=3)
-        return chosen
+            warnings.warn(text, stacklevel=4)
 
 
-def checked(counts: Counts, room: Mapping[str, int], dense: Mapping[str, int]) -> int | dict[str, int]:
-    """``counts`` of the tensors in ``room``, after a check that so many can live there.
-
-    Args:
-        room: the most that each tensor in scope can keep.
-        dense: the sizes of tensors out of scope, whose counts may be given but not differ.
-
-    Raises:
-        BadInput: counts that cannot be kept, lack a tensor, or name one out of scope.
-    """
-    if isinstance(counts, int):
-        if not 0 <= counts <= sum(room.values()):
-            raise BadInput(f"cannot keep {counts}: {sum(room.values())} in scope are live")
-        return counts
-    if wrong := sorted(name for name, k in counts.items() if name not in room and k != dense.get(name)):
-        raise BadInput(f"counts name {sample_of(wrong)}, which this scope does not prune")
-    if missing := sorted(set(room) - set(counts)):
-        raise BadInput(f"counts lack {sample_of(missing)}; give one for each weight in scope, or one total")
-    if wrong := sorted(name for name, most in room.items() if not 0 <= counts[name] <= most):
-        raise BadInput(f"cannot keep {counts[wrong[0]]} of {wrong[0]}: {room[wrong[0]]} are live")
-    return {name: counts[name] for name in room}
-
-
-def live_counts(mask: Mapping[str, Tensor]) -> dict[str, int]:
-    """Live weights of every tensor of a mask: what ``counts`` takes, to prune another model to the same numbers."""
-    return {name: int(part.sum()) for name, part in mask.items()}
+def _nothing(layers: Iterable[str]) -> BadInput:
+    return BadInput(f"no weight can be selected with these settings; layers with weights: {sample_of(layers)}")
 
 
 def _weights_of(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[str]:
     owners = {id(module.weight) for module in model.modules() if isinstance(module, kinds)}
     return [name for name, p in named.parameters(model).items() if id(p) in owners]
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _is_bias(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    return last.startswith("bias") or last.endswith("_bias")

@@ -50,14 +50,14 @@ class Sparsity(PerTrial):
     scope: str | tuple[str, ...] = "conv"
 
     def __post_init__(self) -> None:
-        Scope(scope=self.scope)
+        Scope(self.scope)
 
     def one(self, trial: Trial) -> list[Measurement]:
         model = trial.outcome.model
         weights = named.weights(model)
         net = self._share("sparsity_net", weights)
         try:
-            names = Scope(scope=self.scope).names(model)
+            names = Scope(self.scope).names(model)
         except NotApplicable as why:
             return [self.says("sparsity", None, note=str(why)), net]
         layers = [self._share("sparsity_layer", {name: weights[name]}, name) for name in names]

@@ -12,8 +12,9 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.rng import generator_of
 from lacunar.importance.ggn_diagonal import GgnDiagonal
 from lacunar.methods.closed_form.newton_edit import NewtonEdit
+from lacunar.sparsity.amount import Share, total
+from lacunar.sparsity.scope import Scope
 from lacunar.sparsity.score import Score
-from lacunar.sparsity.selection import Selection
 from lacunar.unlearning.method import Method
 from lacunar.unlearning.problem import Problem
 
@@ -53,7 +54,7 @@ class SharpnessSelect(Method):
     draw: int = 0
 
     def __post_init__(self) -> None:
-        self._selection()
+        self._scope()
         if self.draw and self.order != "random":
             raise BadInput(
                 f"draw={self.draw} numbers random masks, but order={self.order!r} selects one mask only: leave draw at "
@@ -62,15 +63,16 @@ class SharpnessSelect(Method):
 
     def unlearn(self, model: nn.Module, problem: Problem) -> nn.Module:
         self.edit.check(problem)
-        free = self._selection().candidates(model, problem.free)
-        if self._selection().floor(free) == 0:
+        scope = self._scope()
+        free = scope.candidates(model, problem.free)
+        if total(scope.counts(model, problem.free)) == 0:
             part = f"{masks.count(free)} weights is not even one" + " of any layer" * (self.level == "layer")
             raise NotApplicable(f"rho={self.rho:g} of {part}; raise rho")
         scores = problem.scores(self.score, model)
         rng = generator_of(problem.seed, "select", self.draw)
-        where = self._selection().mask(model, scores, rng, free)
+        where = scope.chosen(model, scores, rng, problem.free)
         problem.log.notes.append(f"{masks.count(where)} of {named.count(where)} weights were selected to move")
         return problem.hand_to(self.edit, model, where=where)
 
-    def _selection(self) -> Selection:
-        return Selection(self.rho, order=self.order, level=self.level, last_layers=self.last_layers)
+    def _scope(self) -> Scope:
+        return Scope("all", Share(self.rho), self.level, self.order, last_layers=self.last_layers)
