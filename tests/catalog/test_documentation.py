@@ -66,7 +66,7 @@ def test_a_page_holds_family_needs_and_every_setting(name):
 def test_what_a_list_does_not_name_is_explained_by_its_entry_for_the_others():
     settings = documentation.page("pruners", "snip")["settings"]
     assert (
-        settings["per_class"]["about"].startswith("examples drawn") and settings["scope"]["about"] == "as in `Scope`."
+        settings["per_class"]["about"].startswith("examples drawn") and settings["scope"]["about"] == "as in `Pruner`."
     )
 
 

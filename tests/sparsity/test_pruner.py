@@ -27,7 +27,7 @@ class Lowest(Pruner):
     allow_empty: bool = True
 
     def mask(self, model, examples, rng, counts=None, *, recipe=None, within=None, retrain=None):
-        return Scope.of(self).select(model, named.weights(model), counts, within)
+        return Scope.of(self).live(model, named.weights(model), counts, within)
 
 
 def net():
