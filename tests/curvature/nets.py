@@ -68,6 +68,18 @@ class Positions(nn.Module):
         return self.head(h.mean(1))
 
 
+class Attention(nn.Module):
+    """A layer of a transformer, whose fused kernels have neither forward mode nor a second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 5, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x).mean(1))
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -120,13 +132,14 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "borrowed": (Borrowed, lambda: _vectors(5)),
     "positions": (Positions, lambda: _vectors(4, 5)),
     "words": (Words, _tokens),
+    "attention": (Attention, lambda: _vectors(3, 4)),
 }
 CASES = [(name, False) for name in NETS] + [(name, True) for name in ("mlp", "residual", "tied", "positions")]
 CASE_IDS = [f"{name}-{'masked' if masked else 'all'}" for name, masked in CASES]
 PIECEWISE = [
     "mlp", "no_bias", "conv", "conv_stride", "conv_dilation", "conv_groups", "conv_no_bias", "residual", "positions",
 ]  # fmt: skip
-CURVED = ["gelu", "residual_gelu", "words", "tied", "borrowed"]
+CURVED = ["gelu", "residual_gelu", "words", "tied", "borrowed", "attention"]
 
 
 def net(name: str) -> tuple[nn.Module, Examples, Recipe]:

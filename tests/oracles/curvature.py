@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lacunar.core import named
 from lacunar.core.named import Named
@@ -82,7 +83,8 @@ def _flat(model: nn.Module, examples: Examples, recipe: Recipe):
 
     def call(vector: Tensor) -> Tensor:
         values = named.unflat(vector, weights)
-        return forward.logits(lambda *a, **k: functional_call(model, values, a, k), x)
+        with sdpa_kernel(SDPBackend.MATH):
+            return forward.logits(lambda *a, **k: functional_call(model, values, a, k), x)
 
     return call, named.flat(weights)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
 from lacunar.core.rng import isolated
+from lacunar.curvature.plain_kernels import plain_kernels
 from lacunar.data.batches import Batch, Inputs
 from lacunar.data.examples import Source
 from lacunar.training import forward
@@ -121,12 +121,12 @@ class Objective:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """The state in which everything is computed: eval mode, gradients on, no autocast, no fused RNN kernels."""
+        """The state in which everything is computed: eval mode, gradients on, no autocast, plain kernels."""
         with (
             forward.eval_mode(self.model),
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
-            _plain_recurrence() if _recurrent(self.model) else nullcontext(),
+            plain_kernels(self.model),
         ):
             yield
 
@@ -261,31 +261,6 @@ def _with_cost(objective: Objective, x: Inputs) -> tuple[Tensor, int]:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         z = objective.logits({name: w.detach().requires_grad_() for name, w in objective.weights.items()}, x)
     return z, sum(kept.values())
-
-
-@contextmanager
-def _plain_recurrence() -> Iterator[None]:
-    # Fused RNN kernels have no forward mode, no batching rule, and on a GPU no second derivative.
-    fused = torch.backends.mkldnn.flags(enabled=False)
-    with torch.backends.cudnn.flags(enabled=False):
-        with _without_tf32_advice():
-            fused.__enter__()
-        try:
-            yield
-        finally:
-            with _without_tf32_advice():
-                fused.__exit__(None, None, None)
-
-
-@contextmanager
-def _without_tf32_advice() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "TF32 acceleration")  # setting the flags touches one for Intel GPUs
-        yield
-
-
-def _recurrent(model: nn.Module) -> bool:
-    return any(isinstance(module, nn.RNNBase) for module in model.modules())
 
 
 def _first(x: Inputs) -> Inputs:
