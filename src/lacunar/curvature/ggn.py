@@ -18,6 +18,7 @@ from torch.func import jvp, vjp
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
 from lacunar.core.rng import keyed_integers, seed_of
+from lacunar.curvature.finite import finite
 from lacunar.curvature.ggn_root import GgnRoot
 from lacunar.curvature.loss_curvature import LossCurvature, basis, loss_curvature_of
 from lacunar.curvature.matrix import Matrix
@@ -64,6 +65,7 @@ class GaussNewton(Matrix):
             for part in pulled_back(of, basis(of)):
                 rows = columns(of, part).flatten(0, 1).double()
                 total.addmm_(rows.T, rows)
+        finite(of, of.spread(total.diagonal()))
         return total
 
     def factor(self) -> GgnRoot:
@@ -81,7 +83,7 @@ def exact_diagonal(objective: Objective) -> Named:
     One forward and as many backward passes as the model has logits: use :func:`diagonal` for more than about 20.
     """
     with objective.open():
-        return objective.result(squares(objective, basis(objective)))
+        return finite(objective, objective.result(squares(objective, basis(objective))))
 
 
 def diagonal(objective: Objective, *, probes: int = 1, seed: int = 0) -> Named:
@@ -122,7 +124,7 @@ def sampled_diagonal(objective: Objective, *, samples: int = 1, seed: int = 0) -
 def _averaged(objective: Objective, drawn: Cotangents) -> Named:
     with objective.open():
         totals = squares(objective, drawn)
-    return objective.result({name: t / drawn.count for name, t in totals.items()})
+    return finite(objective, objective.result({name: t / drawn.count for name, t in totals.items()}))
 
 
 def _drawn(objective: Objective, seed: int, what: str, count: int, draw: Draw) -> Cotangents:

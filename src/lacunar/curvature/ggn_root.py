@@ -12,6 +12,7 @@ from torch import Tensor
 from lacunar.core.errors import NotApplicable
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
+from lacunar.curvature.finite import finite
 from lacunar.curvature.loss_curvature import basis
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example import matrix
@@ -51,6 +52,7 @@ class GgnRoot:
             )
         with of.open():
             object.__setattr__(self, "rows", matrix(of, basis(of)))
+        finite(of, of.spread(self.rows.sum(0)))
         object.__setattr__(self, "_stored", StoredRows(of, self.rows))
         object.__setattr__(self, "_gram", self._stored.gram())
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
+from lacunar.curvature.finite import finite
 from lacunar.curvature.linear_rows import LinearRows
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example import columns, directional, gram, of_loss, weighted_sum
@@ -26,6 +27,9 @@ class GradientRows:
 
     Attributes:
         keep: bytes that may be used to store it; None for four times the budget of one step.
+
+    Raises:
+        NotApplicable: a gradient is not finite.
     """
 
     objective: Objective
@@ -43,6 +47,7 @@ class GradientRows:
             each = 8 * factors + of.dtype.itemsize * rest.width
             pieces = _stored(of, rest) if len(of.examples) * each <= room else []
         object.__setattr__(self, "_pieces", pieces)
+        finite(of, self.back(torch.ones(len(self))))
 
     def __len__(self) -> int:
         return len(self.objective.examples)

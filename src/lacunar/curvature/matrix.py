@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lacunar.core.masks import Mask
 from lacunar.core.named import Named
+from lacunar.curvature.finite import finite
 from lacunar.curvature.objective import Objective
 from lacunar.curvature.solvers.woodbury import Rows
 from lacunar.data.batches import Batch
@@ -46,6 +47,7 @@ class Matrix(ABC):
         r"""R with :math:`C = R^\top R`."""
 
     def __call__(self, v: Mapping[str, Tensor]) -> Named:
+        """C v; raises ``NotApplicable`` where it is not finite."""
         of = self.objective
         direction, totals = of.tangent(v), of.zeros()
         self.made += 1
@@ -53,7 +55,7 @@ class Matrix(ABC):
             for batch in of.batches():
                 for name, part in self.product(batch, direction).items():
                     totals[name] += part
-        return of.result(totals)
+        return finite(of, of.result(totals))
 
     @property
     def free(self) -> Mask | None:

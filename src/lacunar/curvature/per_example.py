@@ -10,6 +10,7 @@ from torch.func import grad, jvp
 
 from lacunar.core.errors import BadInput
 from lacunar.core.named import Named
+from lacunar.curvature.finite import finite
 from lacunar.curvature.linear_rows import LinearRows
 from lacunar.curvature.objective import Objective, budget
 from lacunar.curvature.per_example_passes import Cotangents, Factors, PulledBack, factored, pulled_back
@@ -22,7 +23,7 @@ def squared_sum(objective: Objective) -> Named:
     It is not the square of the gradient of a batch, which differs by the cross terms.
     """
     with objective.open():
-        return objective.result(squares(objective, of_loss(objective)))
+        return finite(objective, objective.result(squares(objective, of_loss(objective))))
 
 
 def norms(objective: Objective) -> Tensor:
