@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -82,6 +84,8 @@ def test_divergence_is_not_a_result():
     b = per_example.weighted_sum(objective)
     found = Lissa(10.0, batch_size=N).solve(GaussNewton(objective), b, 1.0)
     assert not found.converged and found.iterations < 100
+    overflown = Lissa(1e100, batch_size=N).solve(GaussNewton(objective), b, 1.0)
+    assert not overflown.converged and overflown.residual == math.inf
     with pytest.raises(NotApplicable, match="not solved"):
         found.need()
 

@@ -81,11 +81,18 @@ class Lissa:
             with of.open():
                 x, steps = self._run(matrix, right, damping, seed_of(self.seed, "lissa", repetition))
             total, made = named.add(total, x, 1.0 / self.repetitions), made + steps
-        share = 1.0 if self.normalisation == "data" else 1.0 / of.examples.steps(self.batch_size)
-        there = named.add(named.scale(matrix(total), share), total, damping)
-        size = named.norm(right)
-        residual = named.norm(named.add(right, there, -1.0)) / size if size else 0.0
-        return Solution(total, made, residual, math.isfinite(residual) and residual <= self.rtol)
+        residual = self._residual(matrix, right, total, damping)
+        return Solution(total, made, residual, residual <= self.rtol)
+
+    def _residual(self, matrix: Matrix, right: Named, x: Named, damping: float) -> float:
+        length, size = named.norm(x), named.norm(right)
+        if not math.isfinite(length):
+            return math.inf  # it diverged, and a product with it would say nothing about the matrix
+        share = 1.0 if self.normalisation == "data" else 1.0 / matrix.objective.examples.steps(self.batch_size)
+        unit = named.scale(x, 1.0 / length) if length else x
+        there = named.add(named.scale(matrix(unit), share * length), x, damping)
+        found = named.norm(named.add(right, there, -1.0)) / size if size else 0.0
+        return found if math.isfinite(found) else math.inf
 
     def _run(self, matrix: Matrix, b: Named, damping: float, seed: int) -> tuple[Named, int]:
         of = matrix.objective
