@@ -147,3 +147,19 @@ def test_joining_with_rows_that_have_no_names_gives_none():
     named = Examples.of(torch.zeros(2, 1), torch.zeros(2), ["a", "b"], groups=[1, 1])
     both = named + Examples.of(torch.zeros(1, 1), torch.zeros(1), [7])
     assert both.names is None and both.groups is None
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(3, [3, 3, 4]), (9, [10]), (4, [4, 4, 2]), (10, [10]), (1, [1] * 10)])
+def test_a_last_batch_of_one_joins_its_predecessor(tiny, size, sizes):
+    # BatchNorm cannot normalise a single example.
+    ten = tiny.take(torch.arange(10))
+    batches = list(ten.batches(size, epochs=2, seed=0))
+    assert [len(b) for b in batches] == sizes * 2 and ten.steps(size) == len(sizes)
+    assert [b.step for b in batches] == list(range(2 * len(sizes)))
+    assert sorted(i for b in batches if b.epoch == 1 for i in b.ids.tolist()) == ten.ids.tolist()
+    rest = list(ten.batches(size, epochs=2, seed=0, start=1))
+    assert [b.ids.tolist() for b in rest] == [b.ids.tolist() for b in batches[1:]]
+
+
+def test_a_single_example_is_a_batch(tiny):
+    assert [len(b) for b in tiny.take(torch.arange(1)).batches(4)] == [1]

@@ -141,8 +141,9 @@ class Source(ABC):
         return {int(label): int(n) for label, n in zip(labels, counts, strict=True)}
 
     def steps(self, size: int) -> int:
-        """Batches in one pass, the last partial one included."""
-        return -(-len(self) // size)
+        """Batches in one pass, the last partial one included, but for a single example, which joins the one before."""
+        whole, rest = divmod(len(self), size)
+        return whole if whole and rest == 1 else whole + (rest > 0)
 
     def epoch_ends(self, size: int, epochs: int) -> list[int]:
         """How many steps have been made at the end of each epoch."""
@@ -157,6 +158,9 @@ class Source(ABC):
         left_out: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Every example once per epoch, in batches of ``size``; the last one may be smaller.
+
+        A last batch of one example joins its predecessor: BatchNorm cannot normalise it, and its gradient would weigh
+        as much as that of a whole batch.
 
         ``seed`` orders each epoch by its own stream; None keeps the stored order. ``start`` is the first step to
         yield, so that an interrupted loop can go on. Ids in ``left_out`` are dropped from their batches and all others
@@ -173,7 +177,7 @@ class Source(ABC):
             order = self._order(seed, epoch).to(at)
             first = max(start - epoch * per_epoch, 0)
             for index in range(first, per_epoch):
-                chosen = order[index * size : (index + 1) * size]
+                chosen = order[index * size : (index + 1) * size if index + 1 < per_epoch else None]
                 if absent is not None:
                     chosen = chosen[~absent[chosen]]
                     if len(chosen) == 0:

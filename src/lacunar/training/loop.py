@@ -19,7 +19,7 @@ from lacunar.training.accounting import Loss, Losses, total
 from lacunar.training.callbacks import Callback, Loop
 from lacunar.training.limits import Limits
 from lacunar.training.log import Log
-from lacunar.training.modes import training
+from lacunar.training.modes import BatchStatistics, training
 from lacunar.training.optimizer import optimizer_of
 from lacunar.training.resume import Resumable, identity
 from lacunar.training.settings import Descent
@@ -43,9 +43,9 @@ def descend(
     """Minimise ``loss`` over ``source``, in place.
 
     The order of the examples comes from the stream (seed, "order"), dropout from (seed, "noise"). Nothing is read back
-    from the device inside the loop but the mean loss, at most every 50 steps and 1 second, or every 1,024 losses. With
-    ``watch.checkpoints`` an interrupted call that is repeated goes on from the last checkpoint and ends, on a CPU, with
-    the same weights as an uninterrupted one.
+    from the device inside the loop but the mean loss, at most every 50 steps and 1 second, or every 1,024 losses. While
+    a batch holds one example, BatchNorm uses its running statistics. With ``watch.checkpoints`` an interrupted call
+    that is repeated goes on from the last checkpoint and ends, on a CPU, with the same weights as an uninterrupted one.
 
     Args:
         model: trained in place and returned; each module's train/eval mode is as found afterwards.
@@ -98,6 +98,7 @@ class _Job:
         self.limits = limits.on(model)
         self.device = next(iter(self.limits.live.values())).device
         self.bfloat16 = resolve_precision(how.precision, model, self.device) == "bfloat16"
+        self.statistics = BatchStatistics(model)
         self.optimizer = optimizer_of(how, list(self.limits.moving.values()))
         self.ends = source.epoch_ends(how.batch_size, how.epochs)
         self.loop = Loop(model, self.ends[-1], how.epochs, mask=limits.mask)
@@ -139,6 +140,7 @@ class _Job:
         loop.lr = self.how.rate(batch.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = loop.lr
+        self.statistics.suit(batch.smallest)
         self.limits.narrow(batch.where if isinstance(batch, TurnBatch) else None)
         prepared = self.inputs(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):

@@ -41,6 +41,25 @@ def norms(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
+class BatchStatistics:
+    """BatchNorm layers that use their running statistics while a batch holds one example, which has no spread.
+
+    Args:
+        model: in the mode in which it is trained.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = [module for module in norms(model) if module.training]
+        self.alone = False
+
+    def suit(self, smallest: int) -> None:
+        """Prepare for a batch whose smallest stream holds ``smallest`` examples."""
+        if (smallest == 1) != self.alone:
+            self.alone = smallest == 1
+            for layer in self.layers:
+                layer.train(not self.alone)
+
+
 def _layout(model: nn.Module, memory_format: torch.memory_format) -> None:
     for parameter in model.parameters():
         if parameter.ndim == 4:
