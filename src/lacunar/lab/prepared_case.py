@@ -144,4 +144,5 @@ class PreparedCase:
         retrain = next(m for m in self.experiment.methods if m.name() == "retrain")
         oracle = self.oracle(cell.oracle)
         took = {name: oracle.about[name] for name in TOOK}
-        return Outcome(self.problem, retrain, oracle.model, oracle.mask, **took), oracle.made
+        notes = tuple(oracle.about["notes"])
+        return Outcome(self.problem, retrain, oracle.model, oracle.mask, **took, notes=notes), oracle.made

@@ -35,7 +35,7 @@ class Trained:
     Attributes:
         model: in eval mode, on the device of the examples.
         mask: its live weights; None when it is dense.
-        about: seconds, cpu_seconds, peak_bytes, steps, examples_seen and history of the training.
+        about: seconds, cpu_seconds, peak_bytes, steps, examples_seen, history and notes of the training.
         made: whether it was trained now, not found in the store.
     """
 
@@ -63,7 +63,7 @@ class Trainer(Protocol):
 
         Args:
             mask: its live weights; None for a dense model.
-            title: what those who watch are told.
+            title: what those who watch are told; different trainings that are watched together have different ones.
             order_seed, skip: as in :meth:`~lacunar.training.recipe.Recipe.fit`.
         """
 
@@ -147,6 +147,7 @@ def accounted(watch: Watch, examples: Source, work: Callable[[Watch, Log], T]) -
         "steps": log.steps,
         "examples_seen": log.examples_seen,
         "history": log.history,
+        "notes": log.notes,
     }
 
 

@@ -173,13 +173,14 @@ def _training(recipe: Recipe, whole: Source) -> tuple[float, int]:
 
 
 def _retrained(trial: Trial, whole: Source, order: int) -> Named:
+    # Two trainings that are watched under one title would go on from each other's checkpoints.
     problem, mask = trial.outcome.problem, trial.outcome.mask
     trained = trial.trainer(
         problem.recipe,
         whole,
         problem.seed,
         mask,
-        title="coupled retraining",
+        title=f"coupled retraining in order {order}",
         order_seed=order,
         skip=problem.forget.ids,
     )
