@@ -74,6 +74,14 @@ def test_a_loss_that_is_not_finite_names_its_step():
         losses.read(4)
 
 
+def test_a_full_buffer_is_read():
+    losses = Losses(CPU, 3 * ROOM, 0.1)
+    read = [losses.add(i, {"a": torch.tensor(1.0)}, torch.tensor(2.0), 1) for i in range(ROOM)]
+    assert read.index(True) == ROOM // 2
+    losses.read(ROOM)
+    assert losses.mean() == 2.0 and losses.end_epoch() == {"loss/a": 1.0}
+
+
 def test_memory_does_not_grow_with_the_number_of_steps(tiny):
     # 1,200 steps within a second: none of their losses may outlive its step.
     alive = []

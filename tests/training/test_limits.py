@@ -102,3 +102,15 @@ def test_a_turn_of_another_model_or_of_nothing_is_refused():
         bound.narrow({"x": torch.ones(1).bool()})
     with pytest.raises(BadInput, match="no weight may move in this turn"):
         bound.narrow(masks.full(named.weights(net()), False))
+
+
+def test_adam_does_not_count_the_steps_in_which_a_weight_rests():
+    model = net()
+    bound, optimizer = Limits().on(model), torch.optim.Adam(model.parameters(), lr=0.1)
+    bound.narrow(masks.full(named.weights(model), True) | {"2.bias": torch.zeros(3, dtype=torch.bool)})
+    for _ in range(2):
+        model(torch.randn(5, 4)).sum().backward()
+        bound.step(optimizer)
+        bound.enforce(None, optimizer)
+    assert float(optimizer.state[model[2].weight]["step"]) == 2.0
+    assert not optimizer.state[model[2].bias]

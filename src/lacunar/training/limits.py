@@ -89,23 +89,26 @@ class BoundLimits:
 
     def limit_gradients(self, mask: Mask | None, clip: float | None) -> None:
         """Shape the gradients: factors, nothing outside masks, clipping, the transform."""
-        factors, transform, dead = self.limits.factors or {}, self.limits.transform, self._dead(mask)
-        for name, p in self.moving.items():
-            if p.grad is None:
-                continue
-            if name in factors:
-                p.grad.mul_(factors[name])
-            if name in dead:
-                p.grad.masked_fill_(dead[name], 0.0)
-            for held in (self.held, self.resting):
-                if name in held:
-                    p.grad.masked_fill_(held[name].closed, 0.0)
+        self._shape(self.limits.factors or {}, self._dead(mask))
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(self.moving.values(), clip)
-        if transform is not None:
+        if (transform := self.limits.transform) is not None:
             grads = {n: p.grad for n, p in self.moving.items() if p.grad is not None}
             for name, value in transform(grads).items():
                 self.moving[name].grad = value
+
+    def _shape(self, factors: Mapping[str, Tensor], dead: Mapping[str, Tensor]) -> None:
+        shaped = factors.keys() | dead.keys() | self.held.keys() | self.resting.keys()
+        for name in shaped & self.moving.keys() if shaped else ():
+            if (grad := self.moving[name].grad) is None:
+                continue
+            if name in factors:
+                grad.mul_(factors[name])
+            if name in dead:
+                grad.masked_fill_(dead[name], 0.0)
+            for held in (self.held, self.resting):
+                if name in held:
+                    grad.masked_fill_(held[name].closed, 0.0)
 
     def step(self, optimizer: Optimizer) -> None:
         """A step of the optimiser; momentum and moments of weights that rest in this turn stay as they are."""
@@ -123,18 +126,17 @@ class BoundLimits:
                 was = copies[name].get(slot)
                 value.copy_(torch.where(held.free, value, torch.zeros_like(value) if was is None else was))
 
-    @torch.no_grad()
     def enforce(self, mask: Mask | None, optimizer: Optimizer) -> None:
         """Put back what must not move: pruned weights to 0 with their momentum, held ones to what they were."""
         dead = self._dead(mask)
-        for name, p in self.moving.items():
-            if name in dead:
-                p.masked_fill_(dead[name], 0.0)
-                for value in _slots(optimizer, p).values():
+        if not (dead or self.held or self.resting):
+            return
+        with torch.no_grad():
+            for name in dead.keys() & self.moving.keys():
+                for value in (self.moving[name], *_slots(optimizer, self.moving[name]).values()):
                     value.masked_fill_(dead[name], 0.0)
-            for held in (self.held, self.resting):
-                if name in held:
-                    held[name].put_back()
+            for held in (*self.held.values(), *self.resting.values()):
+                held.put_back()
 
     def _dead(self, mask: Mask | None) -> dict[str, Tensor]:
         if mask is not self.dead_of:
