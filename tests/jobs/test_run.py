@@ -7,7 +7,7 @@ import pytest
 from lacunar import lab
 from lacunar.core.errors import BadInput
 from lacunar.jobs import report, run
-from tests.cli.test_pages import EXPERIMENT
+from tests.cli.toy import EXPERIMENT
 
 
 @pytest.fixture
