@@ -7,21 +7,7 @@ import pytest
 
 import lacunar
 from tests.cli.conftest import call
-
-VERBS = [
-    "demo",
-    "train",
-    "select",
-    "unlearn",
-    "audit",
-    "check",
-    "run",
-    "report",
-    "methods",
-    "metrics",
-    "datasets",
-    "doctor",
-]
+from tests.cli.toy import VERBS
 
 
 @pytest.mark.parametrize("verb", VERBS)

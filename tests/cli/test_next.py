@@ -8,7 +8,7 @@ import pytest
 
 from lacunar.core.files import read_json
 from tests.cli.conftest import call, tree
-from tests.cli.test_pages import EXPERIMENT, VERBS
+from tests.cli.toy import EXPERIMENT, VERBS
 
 NAMED = {"--model": "mlp:hidden=4", "--data": "synthetic:n_train=60,n_test=30", "--recipe": "epochs=1"}
 OWN = {"--model": "usercode:build", "--data": "usercode:train_set", "--test": "usercode:test_set"}

@@ -1,3 +1,5 @@
+"""What tests of several verbs share."""
+
 from __future__ import annotations
 
 EXPERIMENT = """
@@ -10,3 +12,18 @@ seeds = [0]
 oracles = 2
 """
 """An experiment of a second."""
+
+VERBS = [
+    "demo",
+    "train",
+    "select",
+    "unlearn",
+    "audit",
+    "check",
+    "run",
+    "report",
+    "methods",
+    "metrics",
+    "datasets",
+    "doctor",
+]
