@@ -83,8 +83,8 @@ CASES = {
     ),
     "pickle": (
         {"--weights": "base.pt"},
-        "'base.pt' looks like a pickle or zip, which can run code when it is read, so it is refused; convert it once "
-        "where you trust it: safetensors.torch.save_file(torch.load(f, weights_only=True), 'model.safetensors')",
+        "'base.pt' looks like a pickle or zip, which can run code when it is read, so it is refused; convert it "
+        "once: lacunar convert base.pt --out base.safetensors",
     ),
     "truncated": (
         {"--weights": "short.safetensors"},
