@@ -165,3 +165,11 @@ def test_many_copies_leave_doubt_and_few_do_not(outcome, test_set):
 
 def _shift(examples):
     return replace(examples, ids=examples.ids + 100)
+
+
+def test_oracles_of_another_width_are_refused_before_they_are_trained(digits):
+    problem = digits.problem(digits.flipped)
+    other = replace(problem, recipe=replace(problem.recipe, build=lambda: nn.Linear(64, 9)))
+    with pytest.raises(BadInput, match="the recipe's build makes another model than the one given"):
+        given_oracles(3, other)
+    assert given_oracles(0, other) == (0, [])

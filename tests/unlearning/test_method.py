@@ -124,7 +124,7 @@ def test_a_method_draws_from_the_problems_seed_and_leaves_no_trace(tiny):
     state = torch.get_rng_state()
     one, same, other = (Drawing()(replace(problem, seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state) and torch.is_grad_enabled()
-    assert one.facts == same.facts != other.facts and one.notes == ("drawn",)
+    assert one.facts == same.facts != other.facts and one.notes[0] == "drawn"
     assert not one.model.training
 
 
@@ -195,3 +195,9 @@ def test_an_outcome_seen_with_another_model_is_else_the_same():
     other = outcome.problem.recipe.fresh(3)
     seen = outcome.with_model(other)
     assert seen.model is other and seen.problem is outcome.problem and outcome.model is not other
+
+
+def test_a_method_that_moved_nothing_is_noted(digits):
+    problem = digits.problem(digits.flipped)
+    assert "do_nothing changed no weight at all: the result is the original model" in DoNothing()(problem).notes
+    assert not any("changed no weight" in note for note in FineTune(epochs=1)(problem).notes)

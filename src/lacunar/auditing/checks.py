@@ -20,6 +20,7 @@ from lacunar.data.stream import load
 from lacunar.report.evidence import Item
 from lacunar.unlearning.method import Outcome
 from lacunar.unlearning.problem import Problem
+from lacunar.unlearning.rebuilding import check_build
 
 FEWEST_ORACLES = 3
 TOLERATED = 0.05
@@ -113,7 +114,8 @@ def given_oracles(oracles: int | Sequence[nn.Module], problem: Problem) -> tuple
     """How many oracles there will be, and those that are there already.
 
     Raises:
-        BadInput: one or two, or a model with other weights than the original.
+        BadInput: one or two, a model with other weights than the original, or a recipe that makes such models or
+            returns a trained one.
         NotApplicable: they are to be trained, but the recipe cannot.
     """
     k = oracles if isinstance(oracles, int) else len(oracles)
@@ -122,6 +124,8 @@ def given_oracles(oracles: int | Sequence[nn.Module], problem: Problem) -> tuple
     if isinstance(oracles, int):
         if k and problem.recipe.build is None:
             raise NotApplicable("oracles cannot be trained: the recipe has no build=; give trained ones, or oracles=0")
+        if k:
+            check_build(problem.model, problem.recipe)
         return k, []
     wanted = {n: (tuple(t.shape), t.dtype) for n, t in model_state(problem.model).items()}
     for i, oracle in enumerate(oracles):

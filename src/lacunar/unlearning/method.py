@@ -156,9 +156,16 @@ class Method(Plugin):
             examples_seen=log.examples_seen,
             steps=log.steps,
             history=tuple(log.history),
-            notes=tuple(log.notes),
+            notes=(*log.notes, *_unmoved(self, problem, result)),
             facts=dict(log.facts),
         )
+
+
+def _unmoved(method: Method, problem: Problem, result: nn.Module) -> list[str]:
+    before, after = model_state(problem.model), model_state(result)
+    if before.keys() != after.keys() or any(not torch.equal(t.cpu(), after[name].cpu()) for name, t in before.items()):
+        return []
+    return [f"{method.name()} changed no weight at all: the result is the original model"]
 
 
 def _finite(method: Method, result: nn.Module) -> None:

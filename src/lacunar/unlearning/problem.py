@@ -36,6 +36,8 @@ from lacunar.training.recipe import Recipe
 from lacunar.training.settings import Descent
 from lacunar.training.turns import Turns
 from lacunar.training.watch import Watch
+from lacunar.unlearning.doubts import doubts
+from lacunar.unlearning.rebuilding import check_build
 
 Wanted: TypeAlias = Ids | Sequence[str] | Source
 """What must be forgotten: ids, names of examples, or the examples themselves."""
@@ -106,7 +108,7 @@ class Problem:
         Raises:
             BadInput: ids that are not in the training set, nothing to forget, nothing to retain, weights that are NaN
                 or infinite, labels that the model's head has no logit for, masks of another model, tuning examples
-                that were trained on.
+                that were trained on, a recipe whose ``build`` makes another model or returns a trained one.
         """
         seen, recipe, target = load(train), recipe or Recipe(), device_named(device)
         gone, notes = _asked(seen, forget, corrected)
@@ -131,7 +133,8 @@ class Problem:
         if not found.edited:
             raise BadInput(f"all {len(seen)} training examples are to be forgotten: nothing is left to retain")
         check_head(model, recipe, *(part for part in (found.retain, found.forget, corrected, found.tuning) if part))
-        return replace(found, notes=(*notes, *_vanished(found)))
+        check_build(model, recipe)
+        return replace(found, notes=(*notes, *_vanished(found), *doubts(model, recipe, seen, mask)))
 
     @cached_property
     def retain(self) -> Source:

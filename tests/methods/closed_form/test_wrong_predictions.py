@@ -95,7 +95,7 @@ def test_it_ends_when_nothing_is_wrong():
     )
     outcome = NewtonEdit(iterate="errors", steps=4)(problem)
     assert named.digest(named.weights(outcome.model)) == named.digest(named.weights(model))
-    assert outcome.notes == ("newton step 1: no row is predicted wrongly, so none is edited",)
+    assert outcome.notes[0] == "newton step 1: no row is predicted wrongly, so none is edited"
 
 
 def test_one_logit_has_two_classes():
