@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lacunar.auditing.audit import Plan, audit, plan
+from lacunar.auditing.audit import Forecast, audit, forecast
 from lacunar.catalog import registry
 from lacunar.core import named
 from lacunar.core.errors import BadInput, NotApplicable
@@ -254,12 +254,14 @@ def test_test_ids_from_training_are_refused_before_anything_is_trained(digits):
 def test_plan(digits):
     problem = digits.problem(digits.flipped)
     size = sum(t.numel() for t in model_state(problem.model).values()) * 4
-    assert plan(problem, seconds_per_training=2.0) == Plan(5, 3, 300, 300 * 552, 8 * size, 10.0)
-    assert plan(problem, 0).seconds is None and plan(problem, 0).trainings == plan(problem, 0).procedures == 0
+    assert forecast(problem, seconds_per_training=2.0) == Forecast(5, 3, 300, 300 * 552, 8 * size, 10.0)
+    assert (
+        forecast(problem, 0).seconds is None and forecast(problem, 0).trainings == forecast(problem, 0).procedures == 0
+    )
     with pytest.raises(BadInput, match="at least 3"):
-        plan(problem, 2)
+        forecast(problem, 2)
     with pytest.raises(NotApplicable, match="no build="):
-        plan(replace(problem, recipe=replace(problem.recipe, build=None)))
+        forecast(replace(problem, recipe=replace(problem.recipe, build=None)))
 
 
 @pytest.mark.slow

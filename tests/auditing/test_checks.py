@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lacunar.auditing.checks import Copies, copies, given_oracles, invariants, trial_of
+from lacunar.auditing.checks import Duplicates, duplicates, given_oracles, invariants, trial_of
 from lacunar.core import masks, named
 from lacunar.core.errors import BadInput, NotApplicable
 from lacunar.data.examples import Examples
@@ -113,17 +113,17 @@ def test_oracles_are_checked(outcome):
 
 def test_copies_are_counted_whatever_their_ids(outcome, test_set):
     trial, _ = trial_of(outcome, test_set, None, None, seed=0)
-    assert copies(trial) == Copies(0, 0, 0, 0)
+    assert duplicates(trial) == Duplicates(0, 0, 0, 0)
     problem = outcome.problem
     twin = problem.forget.take(torch.tensor([0]))
     twins = Examples.of(torch.cat([twin.x, twin.x]), torch.cat([twin.y, twin.y]), ids=[5000, 5001])
     outcome = replace(outcome, problem=problems.with_parts(problem, retain=problem.retain + twins))
     again = replace(problem.retain.take(torch.arange(6)), ids=torch.arange(6000, 6006))
     trial, _ = trial_of(outcome, test_set, again, None, seed=0)
-    assert copies(trial) == Copies(retained=2, forgotten=1, held_out=6, test=0)
+    assert duplicates(trial) == Duplicates(retained=2, forgotten=1, held_out=6, test=0)
 
 
-def items_of(outcome, test_set, found=Copies(0, 0, 0, 0)):
+def items_of(outcome, test_set, found=Duplicates(0, 0, 0, 0)):
     trial, _ = trial_of(outcome, test_set, None, None, seed=0)
     return {i.name: i for i in invariants(outcome, trial, found)}
 
@@ -151,16 +151,16 @@ def test_each_broken_invariant_fails(test_set):
 
 
 def test_many_copies_leave_doubt_and_few_do_not(outcome, test_set):
-    one_of_nine = items_of(outcome, test_set, Copies(3, 1, 0, 0))["copies_left"]
+    one_of_nine = items_of(outcome, test_set, Duplicates(3, 1, 0, 0))["copies_left"]
     assert (one_of_nine.verdict, one_of_nine.code) == ("inconclusive", "DUPLICATES")
     assert "3 retained examples are exact copies" in one_of_nine.reason
-    held = items_of(outcome, test_set, Copies(0, 0, 9, 0))["held_out_unseen"]
+    held = items_of(outcome, test_set, Duplicates(0, 0, 9, 0))["held_out_unseen"]
     assert (held.verdict, held.code) == ("inconclusive", "CONTROL_BROKEN")
     many = replace(outcome.problem.forget, ids=torch.arange(9) + 7000)
     whole = replace(
         outcome, problem=problems.with_parts(outcome.problem, forget=many + outcome.problem.forget + _shift(many))
     )
-    assert items_of(whole, test_set, Copies(1, 1, 0, 0))["copies_left"].verdict == "pass"
+    assert items_of(whole, test_set, Duplicates(1, 1, 0, 0))["copies_left"].verdict == "pass"
 
 
 def _shift(examples):

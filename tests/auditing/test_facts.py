@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lacunar.auditing import facts
-from lacunar.auditing.checks import Copies
+from lacunar.auditing.checks import Duplicates
 from lacunar.auditing.compared import Rule, compared
 from lacunar.core import masks, named
 from lacunar.report.evidence import Item
@@ -16,7 +16,7 @@ from tests import problems
 from tests.auditing.test_rules import row
 from tests.evaluators import toy
 
-NONE = Copies(0, 0, 0, 0)
+NONE = Duplicates(0, 0, 0, 0)
 
 
 def limits(trial, found=NONE, **how):
@@ -26,7 +26,7 @@ def limits(trial, found=NONE, **how):
 
 def test_what_was_asked_has_no_raw_ids_and_no_samples():
     trial = toy.world()
-    asked = facts.asked(trial, Copies(2, 1, 0, 0))
+    asked = facts.asked(trial, Duplicates(2, 1, 0, 0))
     assert asked["count"] == 60 and asked["of"] == 300 and asked["exact_duplicates_left"] == 2
     assert asked["class_mix"] == {"0": 20, "1": 20, "2": 20} and len(asked["ids_sha256"]) == 64
     assert set(asked) == {"count", "of", "class_mix", "ids_sha256", "exact_duplicates_left", "forgotten_classes",
@@ -61,7 +61,7 @@ def test_limits():
     assert "on trust" not in plain and "on trust" in limits(trial, trained=False)
     assert "what the method does by itself" not in plain
     assert "what the method does by itself" in limits(trial, procedure=0)
-    assert "2 retained examples are exact copies" in limits(trial, Copies(2, 1, 0, 0))
+    assert "2 retained examples are exact copies" in limits(trial, Duplicates(2, 1, 0, 0))
     assert "probably cheaper" not in plain
     problem = trial.outcome.problem
     swapped = replace(trial.outcome, problem=problems.with_parts(problem, problem.forget, problem.retain))

@@ -27,7 +27,7 @@ def counted(monkeypatch, score: GgnDiagonal) -> list[object]:
 
 def kept(tmp_path, score: GgnDiagonal) -> dict[str, torch.Tensor]:
     _, seen, recipe, model = edited.world()
-    return load_tensors(save_tensors(tmp_path / "state.safetensors", score.prepare(model, seen, recipe)))
+    return load_tensors(save_tensors(tmp_path / "state.safetensors", score.precompute(model, seen, recipe)))
 
 
 def test_scores_of_a_state_are_those_of_the_problem_where_only_labels_change(tmp_path, monkeypatch):
@@ -48,8 +48,8 @@ def test_scores_of_a_state_are_those_of_the_problem_where_only_labels_change(tmp
 def test_labels_are_not_looked_at(tmp_path):
     _, seen, recipe, model = edited.world()
     score = GgnDiagonal()
-    other = score.prepare(model, seen.labelled(seen.y.roll(1)), recipe)
-    assert named.digest(other) == named.digest(score.prepare(model, seen, recipe))
+    other = score.precompute(model, seen.labelled(seen.y.roll(1)), recipe)
+    assert named.digest(other) == named.digest(score.precompute(model, seen, recipe))
 
 
 def test_scores_of_other_weights_are_made_anew(tmp_path, monkeypatch):
@@ -79,11 +79,11 @@ def test_scores_that_look_at_what_is_forgotten_cannot_be_made_before():
     with pytest.raises(
         NotApplicable, match="saliency needs the examples to forget, which nobody knows before a request"
     ):
-        registry.find("importance", "saliency").prepare(model, seen, recipe)
+        registry.find("importance", "saliency").precompute(model, seen, recipe)
 
 
 def test_a_problem_takes_the_state():
     clean, seen, recipe, model = edited.world()
-    state = GgnDiagonal().prepare(model, seen, recipe)
+    state = GgnDiagonal().precompute(model, seen, recipe)
     problem = Problem.of(model, seen, recipe=recipe, corrected=clean, device="cpu", state=state)
     assert BEFORE in SharpnessSelect()(problem).notes[0]

@@ -13,7 +13,7 @@ from torch import nn
 
 from lacunar import report
 from lacunar.auditing import facts, mandatory
-from lacunar.auditing.checks import copies, given_oracles, invariants, trial_of
+from lacunar.auditing.checks import duplicates, given_oracles, invariants, trial_of
 from lacunar.auditing.compared import Rule, compared
 from lacunar.auditing.comparison import (
     Panel,
@@ -109,7 +109,7 @@ def audit(
     procedures = _procedures(procedure_on_oracle, k)
     residue = registry.find("evaluators", "forget_margins", weights=None if weights is None else dict(weights))
     trial, notes = trial_of(outcome, test, held_out, forgotten_classes, seed)
-    found = copies(trial)
+    found = duplicates(trial)
     seconds: list[float] = []
     trainer = trainer or PlainTrainer(watch)
     if k and not models:
@@ -179,7 +179,7 @@ def _missing(items: Sequence[Item], wanted: Sequence[str]) -> list[Item]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Forecast:
     """What an audit would train.
 
     Attributes:
@@ -197,9 +197,9 @@ class Plan:
     seconds: float | None
 
 
-def plan(
+def forecast(
     problem: Problem, oracles: int = 5, procedure_on_oracle: int = 3, seconds_per_training: float | None = None
-) -> Plan:
+) -> Forecast:
     """What :func:`audit` would train for this problem, before anything is trained.
 
     Raises:
@@ -210,4 +210,4 @@ def plan(
     size = sum(t.numel() * t.element_size() for t in model_state(problem.model).values())
     epochs = k * problem.recipe.epochs
     seconds = None if seconds_per_training is None else k * seconds_per_training
-    return Plan(k, procedures, epochs, epochs * len(problem.retain), (k + procedures) * size, seconds)
+    return Forecast(k, procedures, epochs, epochs * len(problem.retain), (k + procedures) * size, seconds)

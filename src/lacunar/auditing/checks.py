@@ -139,7 +139,7 @@ def given_oracles(oracles: int | Sequence[nn.Module], problem: Problem) -> tuple
 
 
 @dataclass(frozen=True)
-class Copies:
+class Duplicates:
     """Exact copies of inputs, whatever their ids.
 
     Attributes:
@@ -153,11 +153,11 @@ class Copies:
     test: int
 
 
-def copies(trial: Trial) -> Copies:
+def duplicates(trial: Trial) -> Duplicates:
     """Count exact copies; reads every example once."""
     gone, stays = (list(prints(trial.part(s))) for s in ("forget", "retain"))
     seen = {*gone, *stays}
-    return Copies(
+    return Duplicates(
         len(_among(stays, set(gone))),
         len(_among(gone, set(stays))),
         len(_among(prints(trial.part("held_out")), seen)),
@@ -169,7 +169,7 @@ def _among(prints: Any, known: set[bytes]) -> list[bytes]:
     return [p for p in prints if p in known]
 
 
-def invariants(outcome: Outcome, trial: Trial, found: Copies) -> list[Item]:
+def invariants(outcome: Outcome, trial: Trial, found: Duplicates) -> list[Item]:
     """The items of tier 0: what must hold of any unlearned model, and of the examples that judge it."""
     problem, state = outcome.problem, model_state(outcome.model)
     held = [trial.part(s) for s in ("held_out", "test")]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lacunar.auditing.checks import Copies
+from lacunar.auditing.checks import Duplicates
 from lacunar.auditing.compared import Rule, oracles_needed
 from lacunar.auditing.oracles import oracle_seed
 from lacunar.auditing.trial import Trial
@@ -36,7 +36,7 @@ SPARSER = (
 )
 
 
-def asked(trial: Trial, found: Copies) -> dict[str, Any]:
+def asked(trial: Trial, found: Duplicates) -> dict[str, Any]:
     """What was to be forgotten; no samples and no raw ids."""
     problem = trial.outcome.problem
     forget = problem.forget
@@ -103,7 +103,7 @@ def environment(trial: Trial, command: str | None) -> dict[str, Any]:
 
 
 def limits(
-    trial: Trial, notes: Sequence[str], found: Copies, *, trained: bool, procedure: int, weighted: bool
+    trial: Trial, notes: Sequence[str], found: Duplicates, *, trained: bool, procedure: int, weighted: bool
 ) -> tuple[str, ...]:
     """What this audit does not prove, sentence by sentence."""
     problem = trial.outcome.problem

@@ -97,7 +97,7 @@ class Score(Plugin):
             raise LacunarError(f"{self.name()} is not finite in {sample_of(bad)}; the model has diverged")
         return values
 
-    def prepare(self, model: nn.Module, examples: Source, recipe: Recipe, seed: int = 0) -> dict[str, Tensor]:
+    def precompute(self, model: nn.Module, examples: Source, recipe: Recipe, seed: int = 0) -> dict[str, Tensor]:
         """The scores before any request: a state that goes to a file by ``save_tensors``, and to ``Problem(state=)``.
 
         ``Problem.scores`` takes them from there, as long as weights and buffers are the same. They are of all
@@ -111,8 +111,8 @@ class Score(Plugin):
         values = self.scores(model, examples, recipe, generator_of(seed, "scores", self.name()))
         return {self._key(): _fingerprint(model), **{self._key(name): t.cpu() for name, t in values.items()}}
 
-    def prepared(self, state: Mapping[str, Tensor], model: nn.Module) -> tuple[Named | None, str]:
-        """The scores that a state of :meth:`prepare` holds for these weights, or None; and a note for the reader.
+    def precomputed(self, state: Mapping[str, Tensor], model: nn.Module) -> tuple[Named | None, str]:
+        """The scores that a state of :meth:`precompute` holds for these weights, or None; and a note for the reader.
 
         The note is empty when the state has none of this score.
         """

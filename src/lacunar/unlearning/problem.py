@@ -57,7 +57,7 @@ class Problem:
         where: the weights that a method may move; all others stay bit-equal.
         corrected: corrected rows for some of the forget ids (features or labels changed); None means deletion.
         tuning: held-out examples that a method may look at, for stopping rules; neither trained on nor the judge's.
-        trace: what training recorded about each example; state: what ``prepare`` computed while the data was there.
+        trace: what training recorded about each example; state: what ``precompute`` made while the data was there.
         watch, log: how the job is watched, and what comes out of it beside the model.
         notes: what a reader of the result should know, e.g. that a class disappears.
     """
@@ -250,10 +250,10 @@ class Problem:
     def scores(self, score: Score, model: nn.Module | None = None) -> Named:
         """The scores of the weights of ``model`` (by default the original), drawn from the seed, on the device.
 
-        Those of the state if it has them, see :meth:`~lacunar.sparsity.score.Score.prepare`. Notes go to the log.
+        Those of the state if it has them, see :meth:`~lacunar.sparsity.score.Score.precompute`. Notes go to the log.
         """
         given = self.model if model is None else model
-        ready, note = score.prepared(self.state or {}, given)
+        ready, note = score.precomputed(self.state or {}, given)
         if note:
             self.log.notes.append(note)
         if ready is not None:

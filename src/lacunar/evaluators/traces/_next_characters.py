@@ -26,7 +26,7 @@ class Rank(NamedTuple):
     expanded: int
 
 
-class Exposure(NamedTuple):
+class Bits(NamedTuple):
     """Bits, an interval of them, and what they rest on."""
 
     value: float
@@ -155,16 +155,16 @@ class Speaker:
         return encode(self.alphabet).to(self.device)
 
 
-def exact(speaker: Speaker, secret: str, budget: int) -> Exposure:
+def exact(speaker: Speaker, secret: str, budget: int) -> Bits:
     """log2 of the number of strings minus log2 of the rank of the secret."""
     rank, total = speaker.rank(secret, budget), len(secret) * math.log2(len(speaker.alphabet))
     bits = max(total - math.log2(rank.value), 0.0)
     if rank.whole:
-        return Exposure(bits, None, None, f"exact, {rank.expanded} prefixes expanded")
-    return Exposure(bits, 0.0, bits, f"at most this: the search stopped at {rank.expanded} prefixes")
+        return Bits(bits, None, None, f"exact, {rank.expanded} prefixes expanded")
+    return Bits(bits, 0.0, bits, f"at most this: the search stopped at {rank.expanded} prefixes")
 
 
-def sampled(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -> Exposure:
+def sampled(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -> Bits:
     """Minus log2 of the share of uniform strings that are at least as likely, with an exact binomial interval."""
     total = len(secret) * math.log2(len(speaker.alphabet))
     hits = int((_draws(speaker, secret, samples, rng) <= speaker.perplexity(secret)).sum())
@@ -172,14 +172,14 @@ def sampled(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -
     value = min(-math.log2((1 + hits) / (samples + 1)), total)
     low, high = -math.log2(rate.high), total if rate.low == 0 else min(-math.log2(rate.low), total)
     beyond = "" if hits else "at least this: no sample was as likely; "
-    return Exposure(value, max(min(low, value), 0.0), max(high, value), f"{beyond}{samples} samples")
+    return Bits(value, max(min(low, value), 0.0), max(high, value), f"{beyond}{samples} samples")
 
 
-def skew_normal(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -> Exposure:
+def skew_normal(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -> Bits:
     """Minus log2 of the distribution function of a skew normal fitted to sampled perplexities: it extrapolates."""
     shape = skewnorm.fit(_draws(speaker, secret, samples, rng).numpy())
     bits = -float(skewnorm.logcdf(speaker.perplexity(secret), *shape)) / math.log(2)
-    return Exposure(max(bits, 0.0), None, None, f"extrapolated from {samples} samples by a skew normal")
+    return Bits(max(bits, 0.0), None, None, f"extrapolated from {samples} samples by a skew normal")
 
 
 def _draws(speaker: Speaker, secret: str, samples: int, rng: torch.Generator) -> Tensor:

@@ -138,7 +138,7 @@ class Exposure(PerTrial):
         draws = torch.randint(0, 10, (self.controls, length), generator=generator_of(seed, "controls"))
         return [(prefix, "".join(DIGITS[d] for d in row)) for row in draws.tolist()]
 
-    def _of(self, model: nn.Module, prefix: str, secret: str, seed: int) -> _next_characters.Exposure:
+    def _of(self, model: nn.Module, prefix: str, secret: str, seed: int) -> _next_characters.Bits:
         speaker, rng = Speaker(model, prefix), generator_of(seed, "exposure", prefix)
         if self.estimator == "exact":
             return _next_characters.exact(speaker, secret, self.budget)

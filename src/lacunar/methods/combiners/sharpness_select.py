@@ -27,7 +27,7 @@ class SharpnessSelect(Method):
 
     In piecewise linear nets the diagonals of Hessian and Gauss-Newton matrix are equal. Under softmax cross-entropy the
     score does not depend on labels: it cannot tell which labels were wrong. It can be made before any request by
-    ``score.prepare``, and given as ``Problem(state=)``.
+    ``score.precompute``, and given as ``Problem(state=)``.
 
     Attributes:
         rho: share of the weights, in (0, 1].
