@@ -24,9 +24,12 @@ def test_the_command_can_be_pasted(monkeypatch):
 def test_the_commit_is_of_the_package_and_marked_when_files_differ(tmp_path, monkeypatch):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
-    module = tmp_path / "pkg" / "environment.py"
-    module.parent.mkdir()
+    module = tmp_path / "pkg" / "room" / "environment.py"
+    module.parent.mkdir(parents=True)
     module.write_text("a = 1\n")
+    other = tmp_path / "pkg" / "another" / "loop.py"
+    other.parent.mkdir()
+    other.write_text("a = 1\n")
     monkeypatch.setattr(environment, "__file__", str(module))
     uncached = environment.commit.__wrapped__
     assert uncached() is None
@@ -34,8 +37,8 @@ def test_the_commit_is_of_the_package_and_marked_when_files_differ(tmp_path, mon
     subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert uncached() == head
-    module.write_text("a = 2\n")
-    assert uncached() == head + "+"
+    other.write_text("a = 2\n")
+    assert uncached() == head + "+", "a change in any room is a change of the package"
 
 
 def test_outside_git_there_is_no_commit():

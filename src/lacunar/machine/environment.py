@@ -45,7 +45,7 @@ def hardware(device: torch.device | str = "cpu") -> dict[str, Any]:
 @cache
 def commit() -> str | None:
     """The last commit that changed this package, "+" appended when its files differ from it; None outside git."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     last = _git(folder, "log", "-1", "--format=%H", "--", ".")
     return last and last + ("+" if _git(folder, "status", "--porcelain", "--", ".") else "")
 
