@@ -49,14 +49,30 @@ def test_data_without_lossy_images_need_no_note(tmp_path):
     assert find("datasets", "cifar10", folder=str(tmp_path)).load().note == ""
 
 
-def test_files_are_read_once(tmp_path, monkeypatch):
+def test_images_are_unpacked_once_and_only_where_one_is_wanted(tmp_path, monkeypatch):
     write_colours(tmp_path)
-    source = find("datasets", "cifar10", folder=str(tmp_path))
-    first = source.load()
-    first.train.x.zero_()
-    monkeypatch.setattr(np, "load", lambda *args, **kwargs: pytest.fail("read again"))
-    again = find("datasets", "cifar10", folder=str(tmp_path), n_train=20).load()
-    assert len(again.train) == 20
+    copies = tmp_path / "cache" / "lacunar" / "arrays"
+    small = find("datasets", "cifar10", folder=str(tmp_path), n_train=10).load()
+    assert len(list(copies.iterdir())) == 2
+    small.train.x.zero_()
+    whole = find("datasets", "cifar10", folder=str(tmp_path)).load()
+    assert len(list(copies.iterdir())) == 6
+    of_archive = np.lib.npyio.NpzFile.__getitem__
+
+    def without_images(archive, key):
+        assert not key.startswith("x_"), "unpacked again"
+        return of_archive(archive, key)
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", without_images)
+    again = find("datasets", "cifar10", folder=str(tmp_path), n_train=10).load()
+    assert torch.equal(again.train.x, whole.train.x[:10]) and int(again.train.x.max()) > 0
+
+
+def test_labels_are_checked_without_the_images(tmp_path):
+    write_colours(tmp_path)
+    np.savez(tmp_path / "train-5.npz", x_train=COLOURS[3], y_train=np.arange(20), lossy=np.zeros(20))
+    with pytest.raises(BadInput, match=r"train-5.npz' has labels outside 0, \.\.\., 9"):
+        find("datasets", "cifar10", folder=str(tmp_path), n_train=10).load()
 
 
 def test_pickled_batches_are_refused(tmp_path):

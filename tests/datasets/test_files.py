@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lacunar.core.errors import BadInput, NotApplicable
-from lacunar.datasets._files import candidates, check_images, located, missing, read_csv, read_npz, roots
+from lacunar.datasets._files import candidates, check_images, downloads, located, missing, read_csv, read_npz, roots
 from tests.datasets.toy import write_csv
 
 
@@ -23,6 +23,18 @@ def test_else_it_is_where_the_variable_says_and_then_the_download_folder(monkeyp
     assert roots(None) == [Path.home() / "data", downloads]
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert roots(None)[1] == Path.home() / ".cache" / "lacunar"
+
+
+def test_the_folder_for_what_can_be_made_again(monkeypatch):
+    monkeypatch.setenv("LACUNAR_CACHE", "~/kept")
+    assert downloads() == Path.home() / "kept"
+    monkeypatch.delenv("LACUNAR_CACHE")
+    for name, system in (("XDG_CACHE_HOME", "linux"), ("LOCALAPPDATA", "win32")):
+        monkeypatch.setenv(name, "/kept")
+        monkeypatch.setattr("sys.platform", system)
+        assert downloads() == Path("/kept/lacunar")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert downloads() == Path.home() / "Library" / "Caches" / "lacunar"
 
 
 def test_the_root_itself_comes_before_its_folders(tmp_path):

@@ -6,10 +6,9 @@ import csv
 import gzip
 import io
 import os
-import zipfile
+import sys
 import zlib
 from collections.abc import Iterator
-from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from lacunar.core.errors import BadInput, NotApplicable, sample_of
 
 VARIABLE = "LACUNAR_DATA"
+CACHE = "LACUNAR_CACHE"
 
 
 def roots(folder: str | None) -> list[Path]:
@@ -30,8 +30,16 @@ def roots(folder: str | None) -> list[Path]:
 
 
 def downloads() -> Path:
-    """The folder for files that lacunar downloads: ``lacunar`` under the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lacunar"
+    """The folder for what can be fetched or made again: the one that LACUNAR_CACHE names, or ``lacunar`` in the user's.
+
+    The user's cache folder is where the system has it: ~/Library/Caches, %LOCALAPPDATA%, or XDG_CACHE_HOME (~/.cache).
+    """
+    if named := os.environ.get(CACHE):
+        return Path(named).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "lacunar"
+    local = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return Path(local or Path.home() / ".cache") / "lacunar"
 
 
 def candidates(folder: str | None, names: tuple[str, ...]) -> Iterator[Path]:
@@ -94,8 +102,10 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = archive.files
             arrays = {key: torch.from_numpy(archive[key]) for key in keys if key in found}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
-        raise BadInput(f"{str(path)!r} cannot be read as a NumPy archive ({error}); fetch it again") from error
+    except Exception as error:
+        # A damaged archive can raise almost anything: its headers are parsed as text and tell how much memory to take.
+        why = f"{type(error).__name__}: {error}"[:200]
+        raise BadInput(f"{str(path)!r} cannot be read as a NumPy archive ({why}); fetch it again") from error
     if absent := [key for key in keys if key not in arrays]:
         raise BadInput(f"{str(path)!r} has no array {absent[0]!r}; it holds {sample_of(found)}")
     return arrays
