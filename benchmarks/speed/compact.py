@@ -69,12 +69,13 @@ def problems(case: Case) -> dict[str, Problem]:
     examples = Examples.of(x, torch.arange(n) % 10)
     build = parse("models", case.model)
     assert isinstance(build, Architecture)
-    recipe = Recipe(build.shaped(examples), precision="float32")
+    shaped = build.shaped(examples)
+    recipe = Recipe(shaped, precision="float32")
     dense, masked = recipe.fresh(0), recipe.fresh(0)
     mask = case.pruner.mask(dense, None, generator_of(0))
     named.write(masked, masks.keep(named.weights(masked), mask))
     small = compact(masked, mask, recipe.prepare(x[:8]))
-    smaller = replace(recipe, build=SmallerBuild(build, small.cuts))
+    smaller = replace(recipe, build=SmallerBuild(shaped, small.cuts))
 
     def posed(model: nn.Module, how: Recipe, live: masks.Mask | None) -> Problem:
         return Problem.of(model, examples, torch.arange(10), how, device="cpu", mask=live)

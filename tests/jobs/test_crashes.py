@@ -49,6 +49,9 @@ VERBS = {
     ),
 }
 
+LONG = {"train over another run", "prune", "unlearn fine_tune"}
+"""Tried by `make test-slow`: the same calls as the others', many more of them."""
+
 
 def killed(verb, options, call_number) -> bool:
     """Whether a process with this command was killed at this of its calls that change files; else it ended well."""
@@ -97,7 +100,7 @@ def sparse(folder):
     return folder
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in VERBS])
 def test_killed_at_each_call_that_changes_a_file(name, sparse):
     verb, options = VERBS[name]
 

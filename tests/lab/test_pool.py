@@ -58,7 +58,7 @@ def test_each_worker_is_a_process_with_one_thread_that_keeps_its_tasks(experimen
         records = [at.result()[0] for at in found]
     finally:
         pool.close()
-    places = [record.notes[-1] for record in records]
+    places = [record.notes[0] for record in records]
     assert places[0] == places[2] or records[0].key != records[2].key
     assert len(set(places[:2])) == 2 and str(os.getpid()) not in places
     assert {record.environment["hardware"]["threads"] for record in records} == {1}
